@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-import select
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec, module_from_spec
 from typing import Any, Final, Protocol
 
+from cloudq.core.safe_log import SafeLogger
+
+logger = SafeLogger("cloudq.push")
+
+
+def _select_as_python_has_it() -> Any:
+    """A copy of the module: `poll` is asked without waiting, so greenlets have no need of a replacement.
+
+    gevent's tells of no hang-up, and eventlet takes `poll` away. Both patch the module that others import.
+    """
+    spec = find_spec("select")
+    if spec is None or spec.loader is None:
+        raise ImportError("Python has no module select")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_select: Final = _select_as_python_has_it()
 # That the other side closed its half is an event of its own on Linux; elsewhere it is a hang-up (poll(2)).
-_EVENTS: Final[int] = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
+_EVENTS: Final[int] = getattr(_select, "POLLRDHUP", 0) | getattr(_select, "POLLHUP", 0)
 # Servers that put the connection's socket into the environment (gunicorn 23, Werkzeug 3).
 _SOCKETS: Final = ("gunicorn.socket", "werkzeug.socket")
 # A function of waitress 3, where `channel_request_lookahead` is set.
@@ -36,9 +55,15 @@ class HangUp:
         return self._probe is not None
 
     def look(self) -> bool:
-        """Whether it has happened."""
-        if not self._happened and self._probe is not None and self._probe():
-            self.report()
+        """Whether it has happened. A probe that fails tells nothing."""
+        if not self._happened and self._probe is not None:
+            try:
+                cut = self._probe()
+            except Exception:
+                logger.debug("the server doesn't say whether the sender hangs up", exc_info=True)
+                return self._happened
+            if cut:
+                self.report()
         return self._happened
 
     def report(self) -> None:
@@ -74,7 +99,7 @@ class Connected(Protocol):
 def hang_up_under_wsgi(environ: Mapping[str, Any]) -> HangUp:
     """What can be known under WSGI, which doesn't define it: gunicorn, Werkzeug and waitress each have a way to tell.
 
-    Under another server no hang-up is ever noticed.
+    gunicorn's workers of gevent and eventlet do, too. Under another server no hang-up is ever noticed.
     """
     disconnected = environ.get(_WAITRESS)
     if callable(disconnected):
@@ -89,7 +114,7 @@ def hang_up_under_wsgi(environ: Mapping[str, Any]) -> HangUp:
 def is_cut(connection: Connected) -> bool:
     """Whether the other side has closed the connection, or this one has. Reads nothing."""
     try:
-        poll = select.poll()
+        poll = _select.poll()
         poll.register(connection, _EVENTS)
         return bool(poll.poll(0))
     except (OSError, ValueError):

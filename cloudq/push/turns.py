@@ -129,10 +129,13 @@ class Turns:
                 raise overloaded()
             if not got.result():
                 raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
-        if push.is_over(self._clock.elapsed()):
-            self._admission.give_back()
-            return self._send_back(push)
-        return None
+        may_run = False
+        try:
+            may_run = not push.is_over(self._clock.elapsed())
+        finally:
+            if not may_run:
+                self._admission.give_back()
+        return None if may_run else self._send_back(push)
 
     def _send_back(self, push: PushInHand) -> PushResponse:
         logger.warning("%s wasn't started, as its sender waits no longer; it is pushed again", push.delivery.id)

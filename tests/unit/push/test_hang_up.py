@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import select
 import socket
 from types import SimpleNamespace
 
@@ -52,6 +54,43 @@ def test_a_connection_is_cut_when_either_side_closes_it():
         there.close()
         assert is_cut(here)
     assert is_cut(here)
+
+
+class DeafPoll:
+    """As gevent's: it tells of no event but those it knows."""
+
+    def register(self, *_: object) -> None:
+        """Takes it."""
+
+    def poll(self, *_: object) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize("greenlets", ["gevent", "eventlet"])
+def test_greenlets_hide_no_cut(greenlets, monkeypatch):
+    """They patch a program before it imports anything else: one takes `poll` away, the other's is deaf to this."""
+    if greenlets == "eventlet":
+        monkeypatch.delattr(select, "poll")
+    else:
+        monkeypatch.setattr(select, "poll", DeafPoll)
+    spec = importlib.util.find_spec("cloudq.push.hang_up")
+    patched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(patched)
+    here, there = socket.socketpair()
+    with here:
+        assert not patched.is_cut(here)
+        there.close()
+        assert patched.is_cut(here)
+
+
+def test_a_look_that_fails_tells_nothing():
+    """A server's own function, say: the push goes on, and so does whoever looks after all others."""
+
+    def probe() -> bool:
+        raise RuntimeError("no")
+
+    assert not HangUp(probe).look()
+    assert not hang_up_under_wsgi({"gunicorn.socket": object()}).look(), "it is no socket"
 
 
 @pytest.mark.parametrize("name", ["gunicorn.socket", "werkzeug.socket"])

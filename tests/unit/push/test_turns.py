@@ -16,7 +16,7 @@ from cloudq.push import PushEdge, PushSettings
 from cloudq.push.hang_up import HangUp
 from cloudq.running.runs import runs_of
 from cloudq.testing.clock import FakeClock
-from tests.unit.push.fakes import OPEN, Gate, edge_of, passes_until_lost, push, pushed
+from tests.unit.push.fakes import OPEN, Gate, declare, edge_of, passes_until_lost, push, pushed
 from tests.unit.worker.fakes import until
 
 MINUTE = {"cloudq-deadline": "60"}
@@ -253,3 +253,20 @@ def test_a_request_that_is_cancelled_while_it_waits_gives_its_place_back(backend
         asyncio.run(cancelled(edge))
     assert ["1", "3"] == gate.ran
     assert OPEN.patience == settings.patience
+
+
+@BOTH
+def test_a_slot_is_given_back_whatever_is_raised(backend, answer, monkeypatch):
+    """Or one unforeseen error after the other would take them all, and nothing would run any more."""
+    app, _ = backend
+    ran = declare(app)
+    with edge_of(app, PushSettings(insecure_no_auth=True, concurrency=1, waiting=0)) as edge:
+        with monkeypatch.context() as patch:
+            patch.setattr(HangUp, "look", fail)
+            assert 500 == answer(edge, *push("t", {"n": 1}, id="1")).status
+        assert 200 == answer(edge, *push("t", {"n": 2}, id="2")).status
+    assert [2] == ran
+
+
+def fail(*_: object) -> bool:
+    raise RuntimeError("unforeseen")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -67,29 +68,26 @@ class PushEdge:
         on_event: Callable[[Finished], None] | None = None,
     ) -> None:
         self.app = app
-        self.settings = settings = settings or PushSettings()
-        self._clock = app.clock
-        self.admission = Admission(
-            settings.concurrency,
-            settings.waiting,
-            self._clock,
-            max_tasks=max_tasks,
-            on_change=on_change,
-            observer=app.runtime.observer,
-        )
+        self.settings = settings or PushSettings()
         self.verifier: Verifier | None = None
         self._keys: SigningKeys | None = None
-        self._tally = Tally(on_event, observer=app.runtime.observer, clock=app.clock)
-        self._refusals = RefusalLog(self._clock)
-        self._watch = LeaseWatch(self.admission, self._clock)
-        self._turns = Turns(self.admission, runs_of(app), self._clock, settings.patience)
-        self._runner = PushRunner(app, self.admission, self._tally, self._refusals, threads=settings.concurrency)
+        self._refusals = RefusalLog(app.clock)
+        self._make_life = partial(
+            _Life, app, self.settings, self._refusals, max_tasks=max_tasks, on_change=on_change, on_event=on_event
+        )
         self._lock = threading.Lock()
-        self._arrivals: Arrivals | None = None
+        self._life = self._make_life()  # another one only under the lock
         self._process = Process(app.hooks)
+
+    @property
+    def admission(self) -> Admission:
+        """Where the places and the slots are, until it is opened again."""
+        return self._life.admission
 
     def open(self) -> None:
         """Does now what the first request would: import the tasks, open the backend, see who may push.
+
+        After `close()` it takes pushes again, and counts from zero.
 
         Raises:
             ConfigurationError: The app or its URL can't be used, or it isn't known who may push.
@@ -97,21 +95,32 @@ class PushEdge:
             UnsupportedError: A task may run longer than the backend waits for an answer.
         """
         with self._lock:
-            if self._arrivals is not None:
-                return
-            self.app.load()
-            refuse_strangers(self.app, self.settings.queues)
-            check_store(self.app)
-            refuse_limits(self.app, Edge.PUSH)
-            self._keys = self.app.runtime.signing.keys
-            self.verifier = verifier_for(self.settings, self.app.url, self._clock)
-            driver = self.app.driver()
-            if is_push(driver):
-                self._refuse_time_limits()
-            arrivals = Arrivals(self.app, driver, self.settings.event_deadline)
-            self._process.start()
-            self._watch.start()
-            self._arrivals = arrivals
+            if self._life.closed:
+                self._life = self._make_life()
+            self._begin(self._life)
+
+    def _open_for(self, life: _Life) -> None:
+        """As `open`, for a request, which opens nothing that was closed since it came."""
+        with self._lock:
+            if not life.closed:
+                self._begin(life)
+
+    def _begin(self, life: _Life) -> None:
+        if life.arrivals is not None:
+            return
+        self.app.load()
+        refuse_strangers(self.app, self.settings.queues)
+        check_store(self.app)
+        refuse_limits(self.app, Edge.PUSH)
+        self._keys = self.app.runtime.signing.keys
+        self.verifier = verifier_for(self.settings, self.app.url, life.clock)
+        driver = self.app.driver()
+        if is_push(driver):
+            self._refuse_time_limits()
+        arrivals = Arrivals(self.app, driver, self.settings.event_deadline)
+        self._process.start()
+        life.watch.start()
+        life.arrivals = arrivals
 
     def _refuse_time_limits(self) -> None:
         for definition in self.app.runtime.handlers.values():
@@ -165,31 +174,34 @@ class PushEdge:
             return self._refusals.answer_to(error)
 
     def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes], hang_up: HangUp) -> PushResponse:
-        received_at, received = self._clock.now(), self._clock.elapsed()
+        life = self._life
+        received_at, received = life.clock.now(), life.clock.elapsed()
         self._refuse_outsiders(headers)
-        self.admission.check_open()
-        self.open()
+        life.admission.check_open()
+        if life.arrivals is None:
+            self._open_for(life)
         sender = None if self.verifier is None else self.verifier.verify(headers)
         self._check_length(headers)
-        with self.admission.admit():
+        with life.admission.admit():
             request = PushRequest(headers=headers, body=read(), received_at=received_at, received=received)
-            push = PushInHand(self._decode(request, sender), self._clock, hang_up)
-            return self._turns.wait(push) or self._runner.run_here(push)
+            push = PushInHand(self._decode(life, request, sender), life.clock, hang_up)
+            return life.turns.wait(push) or life.runner.run_here(push)
 
     async def _ahandle(
         self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], hang_up: HangUp
     ) -> PushResponse:
-        received_at, received = self._clock.now(), self._clock.elapsed()
+        life = self._life
+        received_at, received = life.clock.now(), life.clock.elapsed()
         self._refuse_outsiders(headers)
-        self.admission.check_open()
-        if self._arrivals is None:
-            await asyncio.to_thread(self.open)  # opening reads files
+        life.admission.check_open()
+        if life.arrivals is None:
+            await asyncio.to_thread(self._open_for, life)  # opening reads files
         sender = None if self.verifier is None else await self.verifier.averify(headers)
         self._check_length(headers)
-        with self.admission.admit():
+        with life.admission.admit():
             request = PushRequest(headers=headers, body=await read(), received_at=received_at, received=received)
-            push = PushInHand(self._decode(request, sender), self._clock, hang_up)
-            return await self._turns.await_(push) or await self._runner.run(push)
+            push = PushInHand(self._decode(life, request, sender), life.clock, hang_up)
+            return await life.turns.await_(push) or await life.runner.run(push)
 
     def _check_length(self, headers: Mapping[str, str]) -> None:
         text = headers.get("content-length")
@@ -200,11 +212,11 @@ class PushEdge:
         if int(text) > self.settings.max_body:
             raise too_large(self.settings.max_body)
 
-    def _decode(self, request: PushRequest, sender: str | None) -> Arrival:
-        if self._arrivals is None:
+    def _decode(self, life: _Life, request: PushRequest, sender: str | None) -> Arrival:
+        if life.arrivals is None:
             raise RuntimeError("the edge isn't open")
         try:
-            arrival = self._arrivals.decode(request)
+            arrival = life.arrivals.decode(request)
         except FormatRefused as error:
             raise HttpRefusal(415, error.message) from error
         except PushRefused as error:
@@ -226,21 +238,75 @@ class PushEdge:
         self.admission.close()
 
     def close(self) -> None:
-        """Ends the threads; then on_stop. The app's backend stays open."""
-        self.admission.close()
-        self._watch.stop()
-        self._runner.close()
+        """Ends the threads; then on_stop. The app's backend stays open. Until `open()` pushes are answered with 503."""
+        self._life.close()
         self._process.stop()
 
     @property
     def watched(self) -> bool:
         """Whether leases are looked after."""
-        return self._arrivals is None or self._watch.alive
+        life = self._life
+        return life.arrivals is None or life.watch.alive
 
     @property
     def store_is_down(self) -> bool:
         """Whether the store of idempotency keys is taken to be down."""
-        return self._runner.store_is_down
+        return self._life.runner.store_is_down
+
+    def snapshot(self) -> Snapshot:
+        """The counts at this moment."""
+        return self._life.snapshot()
+
+
+class _Life:
+    """What takes pushes from an `open()` to its `close()`: threads that have ended don't start again.
+
+    Args:
+        app: Whose tasks to run.
+        settings: How pushes are taken.
+        refusals: Makes an answer of an error.
+        max_tasks: Take nothing more after this many tasks.
+        on_change: Called when a push was answered.
+        on_event: Called for each finished task.
+
+    Attributes:
+        arrivals: Decodes pushes; `None` until it is open.
+        closed: Whether it has ended.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: PushSettings,
+        refusals: RefusalLog,
+        *,
+        max_tasks: int | None,
+        on_change: Callable[[], None] | None,
+        on_event: Callable[[Finished], None] | None,
+    ) -> None:
+        self.clock = app.clock
+        observer = app.runtime.observer
+        self.admission = Admission(
+            settings.concurrency,
+            settings.waiting,
+            self.clock,
+            max_tasks=max_tasks,
+            on_change=on_change,
+            observer=observer,
+        )
+        self._tally = Tally(on_event, observer=observer, clock=self.clock)
+        self.watch = LeaseWatch(self.admission, self.clock)
+        self.turns = Turns(self.admission, runs_of(app), self.clock, settings.patience)
+        self.runner = PushRunner(app, self.admission, self._tally, refusals, threads=settings.concurrency)
+        self.arrivals: Arrivals | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        """Ends the threads. Calling it again changes nothing."""
+        self.closed = True
+        self.admission.close()
+        self.watch.stop()
+        self.runner.close()
 
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""

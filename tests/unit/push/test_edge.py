@@ -20,7 +20,7 @@ from cloudq.errors import UnsupportedError
 from cloudq.push import PushEdge, PushSettings, ahandle, handle
 from cloudq.testing.clock import FakeClock
 from tests.ledger import Ledger
-from tests.unit.push.fakes import OPEN, Gate, PushedDriver, edge_of, passes_until_lost, push, pushed
+from tests.unit.push.fakes import OPEN, Gate, PushedDriver, declare, edge_of, passes_until_lost, push, pushed
 from tests.unit.worker.fakes import until
 
 
@@ -634,3 +634,20 @@ def test_a_transaction_is_committed_once(backend, answer, tmp_path):
     with edge_of(app, OPEN) as edge:
         assert [200, 200] == [answer(edge, *push("book", {"n": 1})).status for _ in range(2)]
     assert ["1"] == ledger.entries()
+
+
+@BOTH
+def test_a_closed_edge_stays_closed_until_it_is_opened(backend, answer):
+    """No push opens it again; `open` does, with slots, threads and counts of its own."""
+    app, _ = backend
+    ran = declare(app)
+    with edge_of(app) as edge:
+        for number in (1, 2):
+            edge.open()
+            for task in ("t", "async-t"):
+                assert 200 == answer(edge, *push(task, {"n": number}, id=f"{task} {number}")).status
+            assert (2, 2) == (edge.snapshot().started, edge.snapshot().succeeded)
+            assert edge.watched
+            edge.close()
+            assert 503 == answer(edge, *push("t", {"n": 3}, id="3")).status
+    assert [1, 1, 2, 2] == ran

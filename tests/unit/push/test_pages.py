@@ -104,7 +104,7 @@ def test_metrics_and_page_say_the_same(edge, monkeypatch):
     assert (True, edge.settings.concurrency) == (standing.ready, standing.slots)
     assert {("certificates", False), ("store", False)} == {(one.kind, one.now) for one in standing.failing}
     monkeypatch.setattr(edge, "verifier", SimpleNamespace(certificates=SimpleNamespace(check=lambda: False)))
-    monkeypatch.setattr(edge._runner, "_processor", SimpleNamespace(store_watch=SimpleNamespace(is_down=True)))
+    monkeypatch.setattr(edge._life.runner, "_processor", SimpleNamespace(store_watch=SimpleNamespace(is_down=True)))
     standing = pages.standing()
     assert not standing.ready
     assert {("certificates", True), ("store", True)} == {(one.kind, one.now) for one in standing.failing}

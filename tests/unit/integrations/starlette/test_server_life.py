@@ -183,6 +183,29 @@ def test_what_takes_pushes_is_opened_and_closed_with_the_server() -> None:
     assert ["start", "ada", "stop"] == events
 
 
+def test_each_start_of_the_server_takes_pushes() -> None:
+    """Also after an end: a suite of tests enters a client in each of them."""
+    app = App(URL)
+    events: list[str] = []
+    app.on_start(lambda: events.append("start"))
+    app.on_stop(lambda: events.append("stop"))
+
+    @app.task("greet")
+    def greet(name: str) -> None:
+        events.append(name)
+
+    pushed = asgi(app, PushSettings(insecure_no_auth=True))
+    web = FastAPI(lifespan=lifespan(app, push=pushed))
+    web.mount("/tasks", pushed)
+    for name in ("ada", "bob"):
+        headers, body = push("greet", {"name": name}, id=name)
+        with app.using(PushedDriver()), TestClient(web, client=("127.0.0.1", 5)) as client:
+            assert 200 == client.post("/tasks/", headers={**headers, "host": "localhost"}, content=body).status_code
+            page = client.get("/tasks/readyz")
+            assert (200, 1) == (page.status_code, page.json()["counts"]["started"])
+    assert ["start", "ada", "stop", "start", "bob", "stop"] == events
+
+
 def test_the_app_of_a_test_is_in_memory_all_the_same(app) -> None:
     """What `in_memory` lent is left as it is at the server's end."""
     with in_memory(app), TestClient(fastapi(app)) as client:

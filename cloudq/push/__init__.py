@@ -104,6 +104,7 @@ def handle(target: App | PushEdge, headers: Mapping[str, str], body: bytes) -> P
         What to answer. Whatever goes wrong, it is an answer that has the message pushed again.
     """
     from cloudq.push.edge import too_large
+    from cloudq.push.headers import by_name
 
     edge = _find_or_make_edge(target)
 
@@ -112,12 +113,13 @@ def handle(target: App | PushEdge, headers: Mapping[str, str], body: bytes) -> P
             raise too_large(edge.settings.max_body)
         return body
 
-    return edge.handle({name.lower(): value for name, value in headers.items()}, read)
+    return edge.handle(by_name(headers.items()), read)
 
 
 async def ahandle(target: App | PushEdge, headers: Mapping[str, str], body: bytes) -> PushResponse:
     """As `handle`, for async code: plain functions run in threads, async ones on the running loop."""
     from cloudq.push.edge import too_large
+    from cloudq.push.headers import by_name
 
     edge = _find_or_make_edge(target)
 
@@ -126,7 +128,7 @@ async def ahandle(target: App | PushEdge, headers: Mapping[str, str], body: byte
             raise too_large(edge.settings.max_body)
         return body
 
-    return await edge.ahandle({name.lower(): value for name, value in headers.items()}, read)
+    return await edge.ahandle(by_name(headers.items()), read)
 
 
 def _edge(target: App | PushEdge, settings: PushSettings | None) -> PushEdge:

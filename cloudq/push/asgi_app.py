@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from cloudq.core.push import PushResponse
 from cloudq.core.safe_log import SafeLogger
 from cloudq.push.edge import PushEdge, too_large, too_slow
-from cloudq.push.events import ATTRIBUTE_PREFIX
 from cloudq.push.hang_up import HangUp
+from cloudq.push.headers import by_name
 from cloudq.push.pages import PushPages
 from cloudq.push.refusals import HttpRefusal
 
@@ -133,14 +133,8 @@ async def _listen(receive: Receive, hang_up: HangUp) -> None:
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """A request's headers by name, in lower case. Of an attribute of an event each value is kept, a line each."""
-    headers: dict[str, str] = {}
-    for encoded, value in raw:
-        name, text = encoded.decode("latin-1").lower(), value.decode("latin-1")
-        if name in headers and name.startswith(ATTRIBUTE_PREFIX):
-            text = f"{headers[name]}\n{text}"  # which no header holds
-        headers[name] = text
-    return headers
+    """A request's headers by name, in lower case."""
+    return by_name((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
 
 
 def _is_short(headers: Mapping[str, str]) -> bool:

@@ -156,6 +156,8 @@ class Verifier:
         text = text.strip()
         if scheme.lower() != "bearer" or not text:
             raise _unknown("it has no token")
+        if "," in text:  # no token holds one: it is where two headers were joined, and who is in front saw which?
+            raise _unknown("it has more than one token")
         if len(text) > LONGEST_TOKEN or not text.isascii():
             raise _unknown("its token isn't a JWT")
         if text.endswith(REMOVED) and not self._in_front:

@@ -16,7 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from werkzeug.datastructures import Headers
+from werkzeug.test import Client
 
+import cloudq.push
 from cloudq import App
 from cloudq.core.push import PushResponse
 from cloudq.errors import ConfigurationError
@@ -31,8 +34,10 @@ from tests.unit.push.fakes import (
     PushedDriver,
     certificates_of,
     claims,
+    declare,
     edge_of,
     key,
+    posted,
     push,
     pushed,
     token,
@@ -390,6 +395,36 @@ def test_the_front_end_verified_another_token(front, on_a_loop, caplog):
         else:
             # The signature is checked here: nothing hangs on what the service in front did.
             assert 200 == door.knock(token(), on_a_loop=on_a_loop, **more).status
+
+
+@pytest.mark.parametrize("front", [False, True], ids=["verified here", "verified in front"])
+def test_two_tokens_are_refused(backend, front):
+    """Whatever looked at one of them before may have looked at the other. A server may join their headers, too."""
+    app, _ = backend
+    ran = declare(app)
+
+    def shown(email: str) -> str:
+        signed = token(email=email)
+        return f"{signed.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE" if front else signed
+
+    with certificates_of("a") as server:
+        settings = PushSettings(verified_in_front=front, certificates_url=server.url)
+        with edge_of(app, settings) as edge:
+
+            def statuses(*emails: str) -> list[int]:
+                headers, body = push("t", {"n": 1})
+                tokens = [("authorization", f"Bearer {shown(email)}") for email in emails]
+                both = Headers([*headers.items(), *tokens])
+                return [
+                    posted(cloudq.push.asgi(edge), list(both), body).status_code,
+                    Client(cloudq.push.wsgi(edge)).post("/", headers=both, data=body).status_code,
+                    cloudq.push.handle(edge, both, body).status,
+                ]
+
+            assert [401] * 3 == statuses("else@example.com", ACCOUNT)
+            assert [401] * 3 == statuses(ACCOUNT, "else@example.com")
+            assert [] == ran
+            assert [200] * 3 == statuses(ACCOUNT)
 
 
 @pytest.mark.parametrize("front", [False, True], ids=["verified here", "verified in front"])

@@ -74,6 +74,7 @@ class Batch:
             self._over = True
             self._changed.notify_all()
             stuck = list(self._running.values())
+            unstarted = self._unstarted + self._lanes.left
             rest = bool(self._pending) or (self._delete and len(self._done) < len(self._arrivals))
         for run in stuck:
             run.give_up()
@@ -87,8 +88,8 @@ class Batch:
         with self._changed:
             if rest and not self._wait(lambda: self._settled, self._budget.answer_by):
                 logger.error("the time is over before all failures were settled; the rest comes back unchanged")
-            if self._unstarted:
-                logger.warning("%d records were not started in the time that was left", self._unstarted)
+            if unstarted:
+                logger.warning("%d records were not started in the time that was left", unstarted)
             return [place for place in range(len(self._arrivals)) if place not in self._done]
 
     def _start(self) -> None:
@@ -137,8 +138,7 @@ class Batch:
                 limit = self._edge.time_limit(self._arrivals[place].delivery)
                 if self._budget.allows(limit, self._edge.clock.elapsed()):
                     return place
-                self._unstarted += 1
-                self._lanes.note_failure()
+                self._unstarted += 1 + self._lanes.note_failure(place)
                 self._changed.notify_all()
             return None
 
@@ -167,7 +167,7 @@ class Batch:
             if place in self._done:
                 self._lanes.finish(place)
             else:
-                self._lanes.note_failure()
+                self._lanes.note_failure(place)
             self._changed.notify_all()
 
     def _leave_out(self, places: Sequence[int], *, running: bool = False) -> None:

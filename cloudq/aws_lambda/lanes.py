@@ -44,9 +44,17 @@ class Lanes:
         if self._lanes[place]:
             heapq.heappush(self._ready, self._lanes[place][0])
 
-    def note_failure(self) -> None:
-        """Notes that a record which was taken stays in its queue, and with it the rest of its lane."""
+    def note_failure(self, place: int) -> int:
+        """Notes that a record which was taken stays in its queue, and with it the rest of its lane: how many more."""
         self._busy -= 1
+        rest = len(self._lanes[place])
+        self._lanes[place].clear()
+        return rest
+
+    @property
+    def left(self) -> int:
+        """How many may start, now or later."""
+        return sum(len(lane) for lane in {id(lane): lane for lane in self._lanes}.values())
 
     @property
     def finished(self) -> bool:

@@ -173,6 +173,7 @@ def test_a_task_that_does_not_stop_is_left_behind(
     assert 1 == len(mapping.messages("default-dlq"))
     assert contexts[0].lease_lost.is_set()
     assert "didn't stop at the end of the function's time" in caplog.text
+    assert "1 records were not started" in caplog.text
 
     mapping.app.task("async")(async_ok).send()
     assert [] == mapping.invoke(function, mapping.receive()), "the next invocation isn't held up"
@@ -223,8 +224,8 @@ def test_a_dead_letter_lets_its_group_go_on(mapping: Mapping) -> None:
     assert 1 == len(mapping.messages("orders-dlq.fifo"))
 
 
-def test_a_group_stops_also_for_want_of_time(mapping: Mapping) -> None:
-    """A shorter task of the group doesn't overtake one that wasn't started."""
+def test_a_group_stops_also_for_want_of_time(mapping: Mapping, caplog: pytest.LogCaptureFixture) -> None:
+    """A shorter task of the group doesn't overtake one that wasn't started, and counts as not started, too."""
     ran = []
 
     @mapping.app.task("long", queue="orders.fifo", time_limit=20 * SECOND)
@@ -238,6 +239,7 @@ def test_a_group_stops_also_for_want_of_time(mapping: Mapping) -> None:
     event = mapping.receive("orders.fifo")
     assert ids(event)[1:3] == mapping.invoke(handler(mapping.app), event)
     assert ["long", "short"] == ran
+    assert "2 records were not started" in caplog.text
 
 
 FATES = st.sampled_from(["ok", "ok", "ok", "again", "dead", "full"])

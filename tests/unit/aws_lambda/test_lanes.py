@@ -14,7 +14,7 @@ def test_records_without_a_group_may_all_start_in_order() -> None:
     assert 3 == len(lanes)
     assert [0, 1, 2, None] == [lanes.take() for _ in range(4)]
     assert not lanes.finished
-    lanes.note_failure()
+    assert 0 == lanes.note_failure(0)
     lanes.finish(1)
     lanes.finish(2)
     assert lanes.finished
@@ -30,10 +30,13 @@ def test_one_of_a_group_at_a_time() -> None:
 
 
 def test_a_failure_closes_its_group() -> None:
-    """What follows a failed record of its group isn't given."""
-    lanes = Lanes(["a", "a", "b"])
+    """What follows a failed record of its group isn't given, and doesn't count as left."""
+    lanes = Lanes(["a", "a", "b", "a"])
+    assert 4 == lanes.left
     assert 0 == lanes.take()
-    lanes.note_failure()
+    assert 3 == lanes.left
+    assert 2 == lanes.note_failure(0)
+    assert 1 == lanes.left
     assert [2, None] == [lanes.take() for _ in range(2)]
     lanes.finish(2)
     assert lanes.finished
@@ -56,7 +59,7 @@ def test_a_group_is_given_in_order_up_to_its_first_failure(groups, random) -> No
             ended = running.pop(random.randrange(len(running)))
             if random.random() < 0.3:
                 failed.add(ended)
-                lanes.note_failure()
+                lanes.note_failure(ended)
             else:
                 lanes.finish(ended)
     for group in ("a", "b"):

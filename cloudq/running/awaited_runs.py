@@ -6,12 +6,13 @@ import contextvars
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Outcome
+from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.running.end_log import log_verdict
@@ -30,9 +31,10 @@ class AwaitedRun(HeldLease):
         arrived: Set once its task has ended, or it is given up.
         outcome: What became of it, or `None` where it was given up.
         seconds: For how long it ran.
+        left: Told, once its task runs no more, whether it succeeded. One that was given up may go on until then.
     """
 
-    __slots__ = ("_pid", "arrived", "outcome", "seconds")
+    __slots__ = ("_pid", "arrived", "left", "outcome", "seconds")
 
     def __init__(self, delivery: Delivery, clock: Clock, *, until: timedelta | None = None) -> None:
         super().__init__(delivery, clock.elapsed(), extendable=False)
@@ -40,6 +42,7 @@ class AwaitedRun(HeldLease):
         self.arrived = threading.Event()
         self.outcome: Outcome | None = None
         self.seconds = 0.0
+        self.left: Callable[[bool], None] | None = None
         self._pid = os.getpid()
 
     def end(self, outcome: Outcome, seconds: float) -> None:
@@ -48,7 +51,14 @@ class AwaitedRun(HeldLease):
             # A task forked and came back from both: the rest of the batch is the other's.
             os._exit(FORKED)
         self.outcome, self.seconds = outcome, seconds
+        self.leave(succeeded=isinstance(outcome, Acked))
         self.arrived.set()
+
+    def leave(self, *, succeeded: bool) -> None:
+        """Notes that its task runs no more, with an outcome or without."""
+        left, self.left = self.left, None
+        if left is not None:
+            left(succeeded)
 
     def give_up(self) -> None:
         """Gives it up: nobody waits for it any more, and the handler can see that."""
@@ -67,7 +77,7 @@ class AwaitedRuns:
     def __init__(self, processor: Processor[Context], runs: Runs) -> None:
         self._processor = processor
         self._runs = runs
-        self._loop = LazyLoop(processor, _end)
+        self._loop = LazyLoop(processor, _end, _drop)
 
     def is_async(self, delivery: Delivery) -> bool:
         """Whether its task is a coroutine function."""
@@ -109,3 +119,7 @@ class AwaitedRuns:
 
 def _end(held: HeldLease, outcome: Outcome, seconds: float) -> None:
     held.end(outcome, seconds)  # type: ignore[attr-defined]  # only what `run` was given comes back
+
+
+def _drop(held: HeldLease) -> None:
+    held.leave(succeeded=False)  # type: ignore[attr-defined]  # as above

@@ -23,6 +23,9 @@ logger = SafeLogger("cloudq.worker")
 Ended: TypeAlias = Callable[[HeldLease, Outcome, float], None]
 """Told the outcome of each task, and for how many seconds it ran."""
 
+Dropped: TypeAlias = Callable[[HeldLease], None]
+"""Told of a task that runs no more and has no outcome."""
+
 # A task for which no event loop can be made comes back after this; the machine may have threads again by then.
 NO_LOOP_DELAY: Final = timedelta(seconds=5)
 
@@ -33,11 +36,13 @@ class LazyLoop:
     Args:
         processor: Turns deliveries into outcomes.
         ended: Told each outcome.
+        dropped: Told of each that was cancelled with the loop, and so has no outcome; `None`: nobody is.
     """
 
-    def __init__(self, processor: Processor[Any], ended: Ended) -> None:
+    def __init__(self, processor: Processor[Any], ended: Ended, dropped: Dropped | None = None) -> None:
         self._processor = processor
         self._ended = ended
+        self._dropped = dropped
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._loop: EventLoop | None = None
@@ -89,7 +94,7 @@ class LazyLoop:
                 logger.warning("the event loop is closed; another one is started")
             else:
                 return
-        self._loop = EventLoop(self._processor, self._ended)
+        self._loop = EventLoop(self._processor, self._ended, self._dropped)
         self._loop.run(held)
 
 
@@ -99,18 +104,20 @@ class EventLoop:
     Args:
         processor: Turns deliveries into outcomes.
         ended: Told each outcome.
+        dropped: Told of each that was cancelled with the loop; `None`: nobody is.
 
     Raises:
         RuntimeError: No thread can be started.
         OSError: No file descriptors are left.
     """
 
-    def __init__(self, processor: Processor[Any], ended: Ended) -> None:
+    def __init__(self, processor: Processor[Any], ended: Ended, dropped: Dropped | None = None) -> None:
         import asyncio
 
         self._asyncio = asyncio
         self._processor = processor
         self._ended = ended
+        self._dropped = dropped
         # Those in hand; only the loop's thread touches it.
         self._tasks: dict[asyncio.Task[None], HeldLease] = {}
         self._stopping = False
@@ -185,7 +192,11 @@ class EventLoop:
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         held = self._tasks.pop(task)
-        if task.cancelled() and not self._stopping:
+        if not task.cancelled():
+            return
+        if self._stopping:
+            self._drop(held)
+        else:
             # By itself or by another task, perhaps before its first step: a failure like any other.
             error = self._asyncio.CancelledError("the task was cancelled by a task")
             self._end(held, self._processor.failed(held.delivery, error), 0.0)
@@ -197,12 +208,17 @@ class EventLoop:
             logger.exception("the end of %s could not be recorded", held.delivery.id)
 
     def _end_the_rest(self) -> None:
-        """A task closed the loop that it shares with others: they can't go on."""
-        if self._stopping:
-            return
+        """The loop is gone: closed by a task that shares it with others, or left before these had noticed."""
         for held in self._tasks.values():
+            if self._stopping:
+                self._drop(held)
+                continue
             error = RuntimeError("its event loop was closed by a task")
             self._end(held, self._processor.failed(held.delivery, error), 0.0)
+
+    def _drop(self, held: HeldLease) -> None:
+        if self._dropped is not None:
+            self._dropped(held)
 
     def _cancel(self) -> None:
         self._stopping = True

@@ -14,8 +14,9 @@ from cloudq.app import App
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import FinalStep, Release
-from cloudq.core.outcome import DeadLettered, Outcome
+from cloudq.core.outcome import DUPLICATE, Acked, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
 from cloudq.flow.means import Edge
 from cloudq.running.awaited_runs import AwaitedRun, AwaitedRuns
@@ -24,6 +25,8 @@ from cloudq.running.limits import refuse_limits
 from cloudq.running.processing import check_store, processor_of
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
+
+logger = SafeLogger("cloudq")
 
 T = TypeVar("T")
 
@@ -73,6 +76,8 @@ class HostRunner:
             app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, freezes=freezes, limited=True
         )
         self._awaited = AwaitedRuns(self._processor, self._runs)
+        # Whose task hasn't ended, those that were given up included. Each step on it is atomic.
+        self._going_on: set[AwaitedRun] = set()
 
     @property
     def clock(self) -> Clock:
@@ -85,14 +90,61 @@ class HostRunner:
         return timedelta(0) if handler is None else handler.time_limit
 
     def run(self, run: AwaitedRun) -> Outcome | None:
-        """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
-        self._tally.begin(run.delivery)
-        self._awaited.run(run)
+        """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile.
+
+        It isn't run where an earlier run of its message, or of its ordering key, still goes on in this process: then it
+        comes back later, uncounted. Nor where an earlier run has done its work and the host couldn't be told.
+        """
+        unrun = self._begin(run)
+        if unrun is not None:
+            run.end(unrun, 0.0)
+            if isinstance(unrun, Acked):
+                self._tally.note_unrun(run.delivery, unrun.ending)
+            return unrun
+        try:
+            self._tally.begin(run.delivery)
+            self._awaited.run(run)
+        except BaseException:
+            run.leave(succeeded=False)
+            raise
         if run.outcome is not None:
             self._tally.count(run.delivery, run.outcome, run.seconds)
         else:
             self._tally.give_up(run.delivery)
         return run.outcome
+
+    def _begin(self, run: AwaitedRun) -> Outcome | None:
+        """What becomes of a delivery that may not run now; `None`: its run has begun."""
+        delivery = run.delivery
+        if self._runs.has_done(delivery):
+            logger.info("%s was done by an earlier run here; it is acknowledged", delivery.id)
+            return DUPLICATE
+        lease = max(timedelta(0), run.ends - run.since)
+        begun = self._runs.begin(delivery, lost=run.lost, lease=lease, ended=_hear_nothing)
+        if begun is None:
+            self._tell_of_lost_lease(delivery)
+            logger.info("%s was handed over again while it, or its key, runs here; it comes back later", delivery.id)
+            return Snoozed(
+                delay=self._runs.turn_away(delivery), why=Why.UNSTARTED, reason="an earlier run of it still goes on"
+            )
+        self._going_on.add(run)
+
+        def leave(succeeded: bool) -> None:
+            self._going_on.discard(run)
+            self._runs.end(begun, succeeded=succeeded)
+
+        run.left = leave
+        return None
+
+    def _tell_of_lost_lease(self, again: Delivery) -> None:
+        """Tells the run in the way, if its lease may be over: the message is here again, so it is.
+
+        No host says so. A run that hangs is in the way until its lease has been lost for long (see `Runs.begin`).
+        """
+        now = self.clock.elapsed()
+        for run in self._going_on.copy():
+            if (run.delivery.queue, run.delivery.id) == (again.queue, again.id) and run.over(now):
+                run.lost.set()
 
     def note_dead(self, delivery: Delivery, outcome: Outcome, step: FinalStep) -> None:
         """Remembers a delivery whose dead letter couldn't be stored: it had its last run here."""
@@ -103,6 +155,10 @@ class HostRunner:
         """Leaves runs behind that didn't stop. An async one blocks the loop, so the next ones get another loop."""
         if any(self._awaited.is_async(run.delivery) for run in stuck):
             self._awaited.leave()
+
+
+def _hear_nothing(_: bool) -> None:
+    """Nobody waits for the run in the way: its host would pay for the time."""
 
 
 def check_concurrency(concurrency: int) -> None:

@@ -148,8 +148,12 @@ class Host:
 
     def waiting(self) -> dict[str, int]:
         """The messages in the queue, whenever they are due: their generations by their ids."""
+        return {one.id: one.message.generation if one.message else 0 for one in self.later()}
+
+    def later(self) -> list[Delivery]:
+        """The messages in the queue, whenever they are due."""
         self.clock.advance(timedelta(days=400))
-        return {one.id: one.message.generation if one.message else 0 for one in self.take(100)}
+        return self.take(100)
 
     def dead(self) -> dict[str, str]:
         """The dead letters: their reasons by their ids."""

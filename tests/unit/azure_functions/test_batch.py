@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cloudq import Context, DeadLetter, Retry
 from cloudq.azure_functions import handler
 from cloudq.core.driver import Ack, NativeDeadLetter
+from cloudq.drivers.service_bus.trigger import RENEWED
 from cloudq.errors import BatchFailed
 from tests.unit.azure_functions.fakes import LOCK, ONCE, SOON, Host, fail, note
 from tests.unit.worker.fakes import give_one_task_thread
@@ -60,6 +61,35 @@ def test_what_had_its_last_run_is_not_run_again(host: Host) -> None:
         host.invoke(function, many=False)
     assert [1] == runs
     assert [sent.id] == list(host.dead())
+
+
+def test_what_comes_again_while_it_runs_waits_in_the_queue(host: Host) -> None:
+    """The lock of a single message ended all the same. One copy of it is left, however the first run ends."""
+    started, goes_on = threading.Event(), threading.Event()
+    attempts: list[int] = []
+
+    @host.app.task("t", retry=SOON)
+    def t(context: Context) -> None:
+        attempts.append(context.attempt)
+        started.set()
+        assert goes_on.wait(60)
+        raise ValueError("too late")
+
+    sent = host.app.send("t")
+    function = handler(host.app, queue="orders")
+    (first,) = host.take()
+    thread = threading.Thread(target=host.invoke, args=[function, [first]], kwargs={"many": False})
+    thread.start()
+    try:
+        assert started.wait(60)
+        host.clock.advance(RENEWED)
+        assert host.invoke(function, many=False)
+    finally:
+        goes_on.set()
+        thread.join(60)
+    assert [1] == attempts
+    assert isinstance(host.raised, BatchFailed), "the first invocation's"
+    assert [(sent.id, 2)] == [(one.id, one.attempt) for one in host.later()]
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from typing import Self
 
 import pytest
+from msgspec.structs import replace
 
-from cloudq import App, Rate
+from cloudq import App, Context, Rate
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, DeadLettered, Retried, Snoozed
+from cloudq.core.outcome import ACKED, DUPLICATE, Acked, DeadLettered, Retried, Snoozed, Why
 from cloudq.core.policy import RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.awaited_runs import AwaitedRun
 from cloudq.running.runner import HostRunner, Once
 from cloudq.testing.clock import FakeClock
 from tests.observing import Told
-from tests.unit.worker.fakes import NoNotes, NoText
+from tests.unit.worker.fakes import NoNotes, NoText, until
 
 
 def test_something_is_made_once() -> None:
@@ -81,7 +85,9 @@ def interrupted(in_main: bool) -> object:
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
         runner, running = HostRunner(app), AwaitedRun(delivery, clock)
         if in_main:
-            return runner.run(running)
+            with pytest.raises(KeyboardInterrupt):
+                runner.run(AwaitedRun(delivery, clock))
+            return runner.run(running)  # not as one that is in its own way
         thread = threading.Thread(target=runner.run, args=[running])
         thread.start()
         thread.join()
@@ -154,3 +160,121 @@ def test_an_observer_is_told_of_each_run() -> None:
         runner.leave_behind([running])
     assert [("started", "t"), ("ended", "t", "succeeded")] == told.log[1:3]
     assert [("started", "late"), ("ended", "late", "released")] == told.log[4:]
+
+
+class Host:
+    """A runner whose tasks the test holds up, and one message that is handed over to it again and again.
+
+    Attributes:
+        calls: How often its task was called.
+        most: How many of these were under way at once.
+    """
+
+    def __init__(self, *, is_async: bool, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.app, self.clock = App("memory://"), FakeClock()
+        self.started, self.goes_on = threading.Event(), threading.Event()
+        self.contexts: list[Context] = []
+        self.calls = self.most = self._under_way = 0
+        self._then = then
+
+        def t(context: Context) -> None:
+            self._hold(context)
+
+        async def at(context: Context) -> None:
+            first = not self.calls
+            self._hold(context)  # which blocks the loop
+            if first and self._then is not None:
+                await self._then()
+
+        self.app.task("t")(at if is_async else t)
+        driver = MemoryDriver(clock=self.clock)
+        self._lent = ExitStack()
+        self._lent.enter_context(self.app.using(driver, clock=self.clock))
+        self.app.send("t")
+        (self._first,) = driver.receive("default", limit=1, wait=timedelta(0), lease=LEASE)
+        self.runner = HostRunner(self.app)
+        self._deliveries = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lent.close()
+
+    def _hold(self, context: Context) -> None:
+        self.calls += 1
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        self.contexts.append(context)
+        if self.calls == 1:
+            self.started.set()
+            assert self.goes_on.wait(60), "nobody let it go on"
+        self._under_way -= 1
+
+    def handed_over(self) -> AwaitedRun:
+        """The message once more."""
+        self._deliveries += 1
+        lease = replace(self._first.lease, ends=self.clock.elapsed() + LEASE)
+        return AwaitedRun(replace(self._first, deliveries=self._deliveries, lease=lease), self.clock)
+
+    @contextmanager
+    def running(self) -> Iterator[AwaitedRun]:
+        """Its first run, which doesn't end before the block lets it or ends itself."""
+        run = self.handed_over()
+        thread = threading.Thread(target=self.runner.run, args=[run])
+        thread.start()
+        try:
+            assert self.started.wait(60)
+            yield run
+        finally:
+            self.goes_on.set()
+            thread.join(60)
+            until(lambda: not self.runner._going_on)
+            self.runner.leave_behind([run])
+
+    def run(self) -> object:
+        return self.runner.run(self.handed_over())
+
+
+LEASE = timedelta(minutes=1)
+KINDS = pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+
+
+@KINDS
+def test_a_message_does_not_run_beside_its_own_unfinished_run(is_async: bool) -> None:
+    """One that was left behind: a redelivery goes back uncounted, and once that run has succeeded it is done."""
+    with Host(is_async=is_async) as host:
+        with host.running() as run:
+            run.give_up()
+            host.runner.leave_behind([run])
+            outcomes = [host.run(), host.run()]
+            assert [Snoozed, Snoozed] == [type(one) for one in outcomes]
+            waits = [(Why.UNSTARTED, timedelta(seconds=5)), (Why.UNSTARTED, timedelta(seconds=10))]
+            assert waits == [(one.why, one.delay) for one in outcomes if isinstance(one, Snoozed)]
+        assert host.run() is DUPLICATE
+        assert 1 == host.calls
+
+
+def test_a_run_that_ends_with_its_loop_is_in_nobodys_way() -> None:
+    """It was left behind, and is cancelled as soon as it lets the loop go on: it hasn't done its work."""
+    with Host(is_async=True, then=lambda: asyncio.sleep(60)) as host:
+        with host.running() as run:
+            run.give_up()
+            host.runner.leave_behind([run])
+            assert isinstance(host.run(), Snoozed)
+        assert ACKED == host.run()
+        assert (2, 1) == (host.calls, host.most)
+
+
+def test_a_run_that_hangs_is_in_the_way_for_ten_leases() -> None:
+    """Its lease is over: it can see that once the message is there again. In the end others have their turn."""
+    with Host(is_async=False) as host, host.running():
+        assert isinstance(host.run(), Snoozed)
+        assert not host.contexts[0].lease_lost.is_set()
+        host.clock.advance(LEASE)
+        assert isinstance(host.run(), Snoozed)
+        assert host.contexts[0].lease_lost.is_set()
+        assert isinstance(host.run(), Snoozed), "from here on its lease counts as over"
+        host.clock.advance(10 * LEASE)
+        assert ACKED == host.run()
+        assert 2 == host.most

@@ -279,7 +279,7 @@ class Poller:
             self.strangers.note([one.delivery for one in held])
             refused = self._intake.offer(poll, held)
         except BaseException:
-            # Nobody else knows of them, so that their leases would be extended for ever.
+            # Nobody else knows of them, so that their leases would be extended forever.
             self._intake.adopt(held)
             self._give_back(held)
             raise

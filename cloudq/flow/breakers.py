@@ -95,15 +95,18 @@ class Circuit(Limit):
         """The one that was to try doesn't."""
         self._trying = False
 
-    def leave(self, now: timedelta, *, failed: bool | None) -> None:
+    def leave(self, now: timedelta, *, entered: timedelta, failed: bool | None) -> None:
         """A run has ended. What was started before it opened says nothing, unless it succeeds."""
-        if failed is None:
-            self._trying = False
-        elif not failed:
+        if failed is False:
             if self._until is not None:
                 logger.info("the breaker of %s is closed again: it succeeds", self.name)
             self._failures, self._until, self._trying = 0, None, False
-        elif self._until is None or (self._trying and now >= self._until):
+            return
+        if self._until is not None:
+            if entered < self._until:
+                return
+            self._trying = False  # since the end of the pause nothing has entered but the one that tries
+        if failed:
             self._failures += 1
             if self._until is not None or self._failures >= self._breaker.failures:
                 self._open(now)

@@ -37,8 +37,14 @@ class Limit:
         """The latest `enter` was for nothing: another limit is in the way. Called before any other one."""
         raise NotImplementedError
 
-    def leave(self, now: timedelta, *, failed: bool | None) -> None:
-        """A task that entered has ended. `None`: it says nothing of the task, e.g. as it was interrupted."""
+    def leave(self, now: timedelta, *, entered: timedelta, failed: bool | None) -> None:
+        """A task that entered has ended.
+
+        Args:
+            now: The present time.
+            entered: When it entered.
+            failed: `None`: its end says nothing of the task, e.g. as it was interrupted.
+        """
 
     def room(self, now: timedelta, waiting: int) -> int:
         """How many more deliveries there is something for, or will be soon, beside those that wait already."""

@@ -211,9 +211,9 @@ class Seats(Limit):
         self._used -= 1
         self._idle_since = self._idle_before
 
-    def leave(self, now: timedelta, *, failed: bool | None) -> None:
+    def leave(self, now: timedelta, *, entered: timedelta, failed: bool | None) -> None:
         """Stands up."""
-        del failed
+        del entered, failed
         self._used -= 1
         self._note_idle(now)
 

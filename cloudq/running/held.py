@@ -28,6 +28,7 @@ class HeldLease:
         since: When it came into hand, by `Clock.elapsed`.
         until: When the edge that holds it ends by `Clock.elapsed`, if it does.
         limits: What it may have to wait for before it starts, in a worker.
+        entered: When it entered these, by `Clock.elapsed`, once it has.
         owed: What is to be noted before it is acknowledged, in a worker.
         stretch: How long its lease is to last at a time, where that is longer than usual, or `None`.
         life: The lease's state, and its moments by `Clock.elapsed`; a worker's is guarded by the lease keeper's lock.
@@ -37,6 +38,7 @@ class HeldLease:
         "_backoff",
         "_released",
         "delivery",
+        "entered",
         "expires_at",
         "life",
         "limits",
@@ -56,6 +58,7 @@ class HeldLease:
         self.until: timedelta | None = None
         self.stretch: timedelta | None = None
         self.limits: tuple[Limit, ...] = ()
+        self.entered = now
         self.owed: OwedNotes | None = None
         self.life = LeaseLife(lease.ends, hard_end=lease.hard_end)
         if extendable:

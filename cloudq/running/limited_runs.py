@@ -106,12 +106,12 @@ class LimitedRuns:
             return begun
         return LimitedBegun(begun, entered.leave)
 
-    def leave(self, limits: Sequence[Limit], failed: bool | None) -> None:
+    def leave(self, limits: Sequence[Limit], entered: timedelta, failed: bool | None) -> None:
         """A run has ended, or wasn't begun. What others can use is given back, by a call of the store."""
         with self._changed:
             now = self._clock.elapsed()
             for limit in limits:
-                limit.leave(now, failed=failed)
+                limit.leave(now, entered=entered, failed=failed)
             tended = [limit for limit in limits if not limit.is_idle]
             self._changed.notify_all()
         for limit in tended:
@@ -171,13 +171,15 @@ class LimitedRuns:
 class _Entered:
     """Limits that a run has entered, renewed until they are left."""
 
-    __slots__ = ("__weakref__", "_limits", "_runs", "_tend", "renew_at")
+    __slots__ = ("__weakref__", "_at", "_limits", "_runs", "_tend", "renew_at")
 
     def __init__(self, runs: LimitedRuns, limits: Sequence[Limit], tend: Callable[[Limit], None]) -> None:
         self._runs = runs
         self._limits = limits
         self._tend = tend
-        self.renew_at = runs.clock.elapsed() + RENEW_AFTER
+        # A moment late, if at all: then what tries after a breaker's pause isn't taken for a run from before it.
+        self._at = runs.clock.elapsed()
+        self.renew_at = self._at + RENEW_AFTER
 
     def renew(self) -> None:
         self.renew_at = self._runs.clock.elapsed() + RENEW_AFTER
@@ -188,7 +190,7 @@ class _Entered:
     def leave(self, failed: bool | None) -> None:
         limits, self._limits = self._limits, ()
         if limits:
-            self._runs.leave(limits, failed)
+            self._runs.leave(limits, self._at, failed)
 
 
 class LimitedBegun:

@@ -87,7 +87,7 @@ class Gate:
         if held in self._passed:
             self._passed.discard(held)
             return True
-        ahead = next((limit for limit in held.limits if limit in self._parked), None) or enter(held.limits, now)
+        ahead = next((limit for limit in held.limits if limit in self._parked), None) or self._enter(held, now)
         if ahead is None:
             return True
         self._park(held, ahead, now)
@@ -124,7 +124,7 @@ class Gate:
                     self._unpark(held, limit)
                     books.epoch += 1
                     continue
-                ahead = enter(held.limits, now)
+                ahead = self._enter(held, now)
                 if ahead is limit:
                     break
                 if ahead is None:
@@ -228,6 +228,11 @@ class Gate:
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────────────
 
+    def _enter(self, held: HeldLease, now: timedelta) -> Limit | None:
+        """The limit in the way, if there is one."""
+        held.entered = now
+        return enter(held.limits, now)
+
     def _move(self, held: HeldLease, limit: Limit, to: Limit) -> None:
         """Another limit is in its way now."""
         self._parked[limit].remove(held)
@@ -269,5 +274,5 @@ class Gate:
     def _leave(self, held: HeldLease, failed: bool | None) -> None:
         now = self._clock.elapsed()
         for limit in held.limits:
-            limit.leave(now, failed=failed)
+            limit.leave(now, entered=held.entered, failed=failed)
         self.changed.notify_all()

@@ -24,7 +24,7 @@ def circuit() -> Circuit:
 
 def run(circuit: Circuit, now: timedelta, *, failed: bool | None) -> None:
     assert circuit.enter(now)
-    circuit.leave(now, failed=failed)
+    circuit.leave(now, entered=now, failed=failed)
 
 
 def opened(circuit: Circuit) -> None:
@@ -82,7 +82,7 @@ def test_a_run_that_says_nothing_leaves_its_place_to_the_next(circuit: Circuit, 
     if undone:
         circuit.undo()
     else:
-        circuit.leave(later, failed=None)
+        circuit.leave(later, entered=later, failed=None)
     assert circuit.enter(later)
 
 
@@ -91,8 +91,30 @@ def test_what_ran_before_it_opened_doesn_t_prolong_the_pause(circuit: Circuit) -
     for _ in range(5):
         assert circuit.enter(NOW)
     for passed in range(5):
-        circuit.leave(NOW + passed * SECOND, failed=True)
+        circuit.leave(NOW + passed * SECOND, entered=NOW, failed=True)
     assert circuit.next_at(NOW) == NOW + 2 * SECOND + MINUTE
+
+
+@pytest.mark.parametrize("failed", [True, None])
+def test_what_ran_before_it_opened_is_not_the_one_that_tries(circuit: Circuit, failed: bool | None) -> None:
+    """Its end, while that one runs, neither prolongs the pause nor lets another one try."""
+    assert circuit.enter(NOW)
+    opened(circuit)
+    later = NOW + MINUTE
+    assert circuit.enter(later)
+    circuit.leave(later + SECOND, entered=NOW, failed=failed)
+    assert not circuit.enter(later + SECOND)
+    assert circuit.next_at(later + SECOND) is None
+    circuit.leave(later + 2 * SECOND, entered=later, failed=True)
+    assert circuit.next_at(later + 2 * SECOND) == later + 2 * SECOND + MINUTE
+
+
+def test_what_ran_before_it_opened_closes_it_by_its_success(circuit: Circuit) -> None:
+    """What is broken works again, whoever finds out."""
+    assert circuit.enter(NOW)
+    opened(circuit)
+    circuit.leave(NOW + SECOND, entered=NOW, failed=False)
+    assert circuit.enter(NOW + SECOND)
 
 
 @pytest.mark.parametrize("wrong", [{"failures": 0}, {"failures": True}, {"pause": 60}, {"pause": timedelta(days=2)}])

@@ -44,7 +44,7 @@ class Process:
 
     def end(self, count: int = 1) -> None:
         for _ in range(count):
-            self.seats.leave(self.now, failed=False)
+            self.seats.leave(self.now, entered=self.now, failed=False)
 
 
 class Bench:

@@ -20,7 +20,9 @@ from cloudq.core.store import ClaimKey
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StoreUnavailable
 from cloudq.flow.seats import RENEW_AFTER, StoredRegister
-from cloudq.running.limited_runs import has_failed
+from cloudq.running.claims import StoreClaims
+from cloudq.running.limited_runs import LimitedBegun, LimitedRuns, has_failed
+from cloudq.running.limits import AppLimits
 from cloudq.running.processing import processor_of
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
@@ -253,6 +255,27 @@ def test_a_breaker_opens_for_all_of_its_process(made: list[Bench]) -> None:
     bench.clock.advance(MINUTE)
     assert isinstance(bench.process(), Acked)
     assert isinstance(bench.process(), Acked)
+
+
+def test_a_run_from_before_a_breaker_opened_is_not_the_one_that_tries(made: list[Bench]) -> None:
+    """Its failure doesn't have the others wait for longer."""
+    bench = bench_of(made, breaker=Breaker(failures=2, pause=MINUTE))
+    runs = LimitedRuns(bench.app, StoreClaims(bench.app, heartbeat=None), AppLimits(bench.app), heartbeat=None)
+    handler, failed = bench.app.runtime.handlers["t"], Retried(delay=SECOND, reason="x")
+
+    def begun() -> Any:
+        delivery = bench.delivery()
+        assert delivery.message is not None
+        return runs.begin(handler, delivery.message, delivery, threading.Event(), None)
+
+    early = begun()
+    for _ in range(2):
+        begun().end(failed, None)
+    bench.clock.advance(MINUTE)
+    late = begun()
+    early.end(failed, None)
+    late.give_up()
+    assert isinstance(begun(), LimitedBegun)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Places(Limit):
     def undo(self) -> None:
         self.free += 1
 
-    def leave(self, now: timedelta, *, failed: bool | None) -> None:
+    def leave(self, now: timedelta, *, entered: timedelta, failed: bool | None) -> None:
         self.left.append(failed)
 
     def room(self, now: timedelta, waiting: int) -> int:

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq import Breaker
 from cloudq.core.observing import Observer
 from cloudq.errors import StoreUnavailable
+from cloudq.flow.breakers import Circuit
 from cloudq.flow.limit import Limit
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
@@ -181,6 +183,25 @@ def test_the_end_of_a_run_is_told_to_all_its_limits() -> None:
     bench.started()
     bench.gate.leave(one, failed=True)
     assert a.left == b.left == [True]
+
+
+def test_a_run_from_before_a_breaker_opened_is_not_the_one_that_tries() -> None:
+    """Its failure doesn't keep the others waiting for longer."""
+    bench = Bench()
+    circuit = Circuit("task t", Breaker(failures=2, pause=SECOND), horizon=SECOND)
+    early, *failing = bench.arrive(3, circuit)
+    assert bench.started() == [early, *failing]
+    for one in failing:
+        bench.gate.leave(one, failed=True)
+    [late] = bench.arrive(1, circuit)
+    assert bench.started() == []
+    bench.clock.advance(SECOND)
+    assert bench.release()
+    assert bench.started() == [late]
+    bench.gate.leave(early, failed=True)
+    assert circuit.next_at(bench.clock.elapsed()) is None
+    bench.gate.leave(late, failed=True)
+    assert circuit.next_at(bench.clock.elapsed()) == bench.clock.elapsed() + SECOND
 
 
 def test_what_a_spent_limit_holds_up_goes_back() -> None:

@@ -110,11 +110,13 @@ class Ordered:
         """Numbers the rows of ordering keys. The last thing before the commit: it holds up others of the same keys.
 
         Raises:
-            TransactionBroken: The transaction has ended. What was committed of it is published, but in no order.
+            TransactionBroken: None is open any more. What was committed of it is published, but in no order.
         """
         if not self._keys:
             return
-        # In a new one the keys would be locked until somebody happened to end it.
+        # In a new one the keys would be locked until somebody happened to end it. If the user's code has begun another
+        # one, nothing tells them apart: a savepoint of ours would also be gone once one of the user's around it is
+        # released, as at the end of each inner `atomic` block of Django's.
         yield Move.STAY
         if self._dialect is not Dialect.SQLITE:  # whose transaction has the whole file, by its insert
             yield self._locking()

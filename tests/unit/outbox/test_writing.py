@@ -183,6 +183,15 @@ def test_rows_that_were_committed_within_the_block_are_published_all_the_same(
     assert publish_all(reader) == ["k:1", "k:2"]
 
 
+def test_a_savepoint_around_the_first_send_may_be_released(engine: Engine, reader: OutboxReader) -> None:
+    """As at the end of an inner `atomic` block: the transaction is still the same."""
+    with engine.begin() as connection, ordered(connection) as block:
+        with connection.begin_nested():
+            run(opened(connection), block.add(rows("k:1")))
+        run(opened(connection), block.add(rows("k:2")))
+    assert publish_all(reader) == ["k:1", "k:2"]
+
+
 def test_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:
     """Nothing is stored."""
     own = engine.execution_options(isolation_level="AUTOCOMMIT")

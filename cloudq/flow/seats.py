@@ -177,6 +177,7 @@ class Seats(Limit):
         self._clock = clock
         self._linger = linger
         self._have = 0
+        self._usable = 0  # those of them that aren't being given back
         self._used = 0
         self._wanted = 0  # how many `ask` is to have
         self._ends = ZERO  # when those that it has are over
@@ -199,7 +200,7 @@ class Seats(Limit):
 
     def enter(self, now: timedelta) -> bool:
         """Sits down, if it has a seat that is free."""
-        if self._used >= self._have or now >= self._ends:
+        if self._used >= self._usable or now >= self._ends:
             return False
         self._idle_before = self._idle_since
         self._used += 1
@@ -228,9 +229,13 @@ class Seats(Limit):
             return 0
         need = min(self._most, self._used + max(waiting, int(polling and self._full)))
         idle = self._idle_since is not None and now - self._idle_since >= self._linger
-        self._wanted = need if need > self._have or idle else self._have
+        self._wanted = need if need > self._usable or idle else self._have
         is_due = self._have > 0 and now >= self._renew_at
-        return 1 if is_due or self._wanted != self._have else 0
+        if not is_due and self._wanted == self._have == self._usable:
+            return 0
+        # What is given back is somebody else's before the answer is here, and also if that never comes.
+        self._usable = min(self._usable, self._wanted)
+        return 1
 
     def next_at(self, now: timedelta) -> timedelta | None:
         """When to ask again, to renew, or to give back."""
@@ -265,7 +270,7 @@ class Seats(Limit):
             self._register.set(0)
 
     def _note(self, have: int, wanted: int, since: timedelta, now: timedelta) -> None:
-        self._pause, self._have = ZERO, have
+        self._pause, self._have, self._usable = ZERO, have, have
         self._full = have < wanted
         if self._full:
             self._ask_at = now + _ASK_AGAIN

@@ -57,6 +57,7 @@ class LimitedRuns:
         self._changed = threading.Condition()
         # Guarded by its lock, as all limits are.
         self._waiting: Counter[Limit] = Counter()
+        self._asking: set[Limit] = set()
 
     def concerns(self, handler: Claimer, message: Message) -> bool:
         """Whether there are limits, or else a key or a note."""
@@ -118,14 +119,16 @@ class LimitedRuns:
             self._tend(limit)
 
     def _tend(self, limit: Limit) -> None:
-        """Renews or gives back, if it is time."""
-        with self._changed:
-            count = limit.wants(self._clock.elapsed(), self._waiting[limit], polling=False)
-        if count:
-            try:
-                self._ask(limit, count)
-            except (BackendError, ConfigurationError) as error:
-                logger.warning("the limit of %s can't be given back, and lapses: %s", limit.name, words_of(error))
+        """Renews or gives back, if it is time; if somebody asks for it, after that, which may have done it."""
+        try:
+            with self._changed:
+                while limit in self._asking:
+                    self._clock.wait(self._changed, None)
+                count = limit.wants(self._clock.elapsed(), self._waiting[limit], polling=False)
+                if count:
+                    self._ask(limit, count)
+        except (BackendError, ConfigurationError) as error:
+            logger.warning("the limit of %s can't be given back, and lapses: %s", limit.name, words_of(error))
 
     def _admit(self, limits: Sequence[Limit]) -> tuple[Limit, timedelta] | None:
         """Waits for a turn, but not for long. `None`: it may start; else the limit in the way, and when it may.
@@ -134,8 +137,8 @@ class LimitedRuns:
             BackendError: The store can't be reached, or refuses.
         """
         until = self._clock.elapsed() + PATIENCE
-        while True:
-            with self._changed:
+        with self._changed:
+            while True:
                 now = self._clock.elapsed()
                 ahead = enter(limits, now)
                 if ahead is None:
@@ -146,25 +149,34 @@ class LimitedRuns:
                     return ahead, wait or max(PATIENCE, (due or now) - now)
                 self._waiting[ahead] += 1
                 try:
-                    count = ahead.wants(now, self._waiting[ahead], polling=False)
-                    if not count:
+                    count = 0 if ahead in self._asking else ahead.wants(now, self._waiting[ahead], polling=False)
+                    if count:
+                        self._ask(ahead, count)
+                    else:
                         self._clock.wait(self._changed, min(until, due or until) - now)
                 finally:
                     self._waiting[ahead] -= 1
                     if not self._waiting[ahead]:
                         del self._waiting[ahead]
-            if count:
-                self._ask(ahead, count)
 
     def _ask(self, limit: Limit, count: int) -> None:
+        """Asks for it, as the only one: answers would be noted in another order than the store gave them.
+
+        Under the lock, which is let go of while the store is asked, as by a wait.
+        """
+        self._asking.add(limit)
         try:
-            answer = limit.ask(count)
-        except BaseException:
-            with self._changed:
-                limit.note_failure(self._clock.elapsed())
-            raise
-        with self._changed:
+            self._changed.release()
+            try:
+                answer = limit.ask(count)
+            finally:
+                self._changed.acquire()
             answer(self._clock.elapsed())
+        except BaseException:
+            limit.note_failure(self._clock.elapsed())
+            raise
+        finally:
+            self._asking.discard(limit)
             self._changed.notify_all()
 
 

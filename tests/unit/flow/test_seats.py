@@ -175,6 +175,42 @@ def test_a_process_that_ends_gives_its_seats_back(two: tuple[Process, Process]) 
     assert other.start(3) == 3
 
 
+def test_nothing_sits_down_on_a_seat_that_goes_back(two: tuple[Process, Process]) -> None:
+    """Another process may have it as soon as the store knows, which is before its answer is here."""
+    one, other = two
+    assert one.start(3) == 3
+    one.end(2)
+    one.clock.advance(LINGER)
+    answer = one.seats.ask(one.seats.wants(one.now, 0, polling=False))
+    assert other.start(2) == 2
+    assert not one.seats.enter(one.now)
+    answer(one.now)
+    assert not one.seats.enter(one.now)
+    other.end(2)
+    other.seats.close()
+    one.clock.advance(SECOND)
+    assert one.start(2) == 2
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(0, 0), (1, 1)])
+def test_a_seat_of_which_it_is_not_known_whether_it_went_back_is_asked_for(
+    two: tuple[Process, Process], waiting: int, taken: int
+) -> None:
+    """Before anything sits down on it, or it is given back once more."""
+    one, other = two
+    one.start(1)
+    one.end()
+    one.clock.advance(LINGER)
+    one.seats.ask(one.seats.wants(one.now, 0, polling=False))  # the store does it, but its answer is lost
+    one.seats.note_failure(one.now)
+    assert not one.seats.enter(one.now)
+    assert not one.seats.is_idle
+    one.clock.advance(SECOND)
+    assert one.start(waiting) == taken
+    assert one.seats.is_idle is not bool(taken)
+    assert other.start(3) == 3 - taken
+
+
 def test_a_store_that_fails_is_asked_less_and_less_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of a process, too, it is a matter of who ends it."""
     process = Process(bench)

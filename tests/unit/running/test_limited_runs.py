@@ -191,6 +191,56 @@ def test_no_more_run_at_once_than_there_are_seats(made: list[Bench]) -> None:
     assert isinstance(bench.process(1), Acked)
 
 
+@pytest.mark.parametrize("error", [None, StoreUnavailable("no route")], ids=repr)
+def test_a_limit_is_asked_for_by_one_at_a_time(
+    made: list[Bench], monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """Or answers would be noted in another order than the store gave them. A seat goes back after that."""
+    bench = bench_of(made, at_once=2)
+    running, ends, answers = (threading.Event() for _ in range(3))
+    asking: list[int] = []
+    overlaps: list[int] = []
+    whole = StoredRegister.set
+
+    def run(customer: str = "", fail: bool = False) -> None:
+        if customer == "first":
+            running.set()
+            ends.wait(60)
+
+    def ask(register: StoredRegister, count: int) -> int:
+        overlaps.extend(asking)
+        asking.append(count)
+        try:
+            if running.is_set() and not answers.is_set():
+                answers.wait(60)
+                if error is not None:
+                    raise error
+            return whole(register, count)
+        finally:
+            asking.remove(count)
+
+    bench.app.runtime.handlers["t"].function = run
+    monkeypatch.setattr(StoredRegister, "set", ask)
+    outcomes: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda name=name: outcomes.append(bench.process(customer=name)))  # type: ignore[misc]
+        for name in ("first", "second")
+    ]
+    threads[0].start()
+    assert running.wait(60)
+    threads[1].start()
+    until(lambda: bool(asking))
+    ends.set()
+    until(lambda: len(asking) > 1 or bench.clock.waiting == 1)  # the first gives back its seat, or waits to do so
+    answers.set()
+    for thread in threads:
+        thread.join(60)
+    assert overlaps == []
+    assert {type(one) for one in outcomes} == ({Acked} if error is None else {Acked, Snoozed})
+    if error is None:
+        assert StoredRegister(lambda: bench.store.notes, "task t", 2).set(2) == 2
+
+
 def test_a_seat_is_renewed_while_its_run_lasts(made: list[Bench]) -> None:
     """However long that is; by the thread that renews claims."""
     bench = bench_of(made, at_once=1)

@@ -24,6 +24,11 @@ class Limit:
         """Whether it needs no look while nothing waits for it: it has nothing to renew or to give back."""
         return True
 
+    def is_as_new(self, now: timedelta) -> bool:
+        """Whether another one, made now, would do the same, if nobody uses this one. Read without the lock."""
+        del now
+        return False
+
     @property
     def holds_back(self) -> str | None:
         """Why less of it starts than could, in a word or two; `None`: it doesn't."""

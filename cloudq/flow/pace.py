@@ -57,6 +57,10 @@ class Pace(Limit):
         self._ask_at = ZERO
         self._pause = ZERO
 
+    def is_as_new(self, now: timedelta) -> bool:
+        """Where the store knows which turns are used up; else once they are past."""
+        return not self._rate.per_worker or now >= self._next
+
     @property
     def holds_back(self) -> str | None:
         """While the rate is spent."""

@@ -193,6 +193,10 @@ class Seats(Limit):
         """Whether it has no seats, which had to be renewed or given back."""
         return not self._have
 
+    def is_as_new(self, now: timedelta) -> bool:
+        """Once nobody sits, and it has no seats, or they are over."""
+        return not self._used and (not self._have or now >= self._ends)
+
     @property
     def holds_back(self) -> str | None:
         """While others have all other seats."""

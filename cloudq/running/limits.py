@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message, is_ordered
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 logger = SafeLogger("cloudq.worker")
 
-# Limits of single keys that are remembered here. One that is forgotten has lost no more than its unused turns.
-_MOST_KEYS: Final = 10_000
+# From this many limits on, which keys make, those are forgotten that another one can take the place of.
+_MANY: Final = 10_000
 
 
 class AppLimits:
@@ -47,7 +48,10 @@ class AppLimits:
         self._horizon = horizon
         self._linger = linger
         self._lock = threading.Lock()
-        self._limits: dict[str, Limit] = {}  # changed with the lock taken only
+        # Changed with the lock taken only. All that there are are known: two of one name would let in twice as many.
+        self._known: WeakValueDictionary[str, Limit] = WeakValueDictionary()
+        self._kept: dict[str, Limit] = {}
+        self._forget_at = _MANY
 
     def of(self, delivery: Delivery) -> tuple[Limit, ...]:
         """Those of a delivery: its task's, then its queue's. Asks nobody."""
@@ -80,7 +84,7 @@ class AppLimits:
         Args:
             until: From then on it begins no other one. `Clock.elapsed`'s.
         """
-        for limit in list(self._limits.values()):
+        for limit in list(self._kept.values()):
             if self._app.clock.elapsed() >= until:
                 return
             try:
@@ -107,12 +111,12 @@ class AppLimits:
         return limits
 
     def _circuit(self, name: str, breaker: Breaker) -> Limit:
-        known = self._limits.get(f"breaker {name}")
+        known = self._known.get(f"breaker {name}")
         return known or self._add(f"breaker {name}", Circuit(name, breaker, horizon=self._horizon))
 
     def _seats(self, name: str, at_once: AtOnce, key: str | None) -> Limit:
         whole = f"{name}" if key is None else f"{name} key {key}"
-        known = self._limits.get(f"at once {whole}")
+        known = self._known.get(f"at once {whole}")
         if known is None:
             register: Register = (
                 LocalRegister(at_once.most) if at_once.per_worker else StoredRegister(self._notes, whole, at_once.most)
@@ -123,7 +127,7 @@ class AppLimits:
 
     def _pace(self, name: str, rate: Rate, key: str | None) -> Limit:
         whole = name if key is None else f"{name} key {key}"
-        known = self._limits.get(whole)
+        known = self._known.get(whole)
         if known is None:
             turns = LocalTurns(rate, self._app.clock) if rate.per_worker else StoredTurns(self._notes, whole, rate)
             known = self._add(whole, Pace(name, rate, turns, horizon=self._horizon))
@@ -131,14 +135,19 @@ class AppLimits:
 
     def _add(self, whole: str, limit: Limit) -> Limit:
         with self._lock:
-            if (known := self._limits.get(whole)) is not None:
+            if (known := self._known.get(whole)) is not None:
                 return known  # of two threads that make one at once, both use the first one's
-            if len(self._limits) >= _MOST_KEYS:
-                forgotten = next((name for name, one in self._limits.items() if one.is_idle), None)
-                if forgotten is not None:
-                    del self._limits[forgotten]
-            self._limits[whole] = limit
+            if len(self._kept) >= self._forget_at:
+                self._forget()
+            self._known[whole] = self._kept[whole] = limit
             return limit
+
+    def _forget(self) -> None:
+        """Forgets what has nothing to remember, unless somebody has it in hand: memory is bounded whatever keys say."""
+        now = self._app.clock.elapsed()
+        self._kept = {name: limit for name, limit in self._kept.items() if not limit.is_as_new(now)}
+        self._kept = dict(self._known.items())  # those, and what is in hand: the others are gone
+        self._forget_at = max(_MANY, 2 * len(self._kept))  # else each new one would look through all
 
     def _notes(self) -> Notes:
         store = self._app.runtime.store

@@ -52,6 +52,18 @@ def test_nothing_enters_without_a_turn(bench: Bench) -> None:
     assert bench.pace.wants(bench.now, 3, polling=False) == 3
 
 
+@pytest.mark.parametrize("per_worker", [True, False])
+def test_a_rate_of_one_worker_is_as_new_once_its_turns_are_past(bench: Bench, per_worker: bool) -> None:
+    """Of one that workers share, the store knows."""
+    pace = Pace("task t", Rate("50/s", per_worker=per_worker), bench.turns)
+    assert pace.is_as_new(bench.now)
+    pace.ask(2)(bench.now)
+    bench.clock.advance(39 * MS)
+    assert pace.is_as_new(bench.now) is not per_worker
+    bench.clock.advance(MS)
+    assert pace.is_as_new(bench.now)
+
+
 def test_each_turn_lets_one_in_when_it_comes(bench: Bench) -> None:
     """Not before."""
     bench.ask(3)

@@ -232,6 +232,19 @@ def test_a_store_that_fails_is_asked_less_and_less_often(bench: Bench, monkeypat
         process.seats.close()
 
 
+def test_what_has_no_seats_is_as_new(two: tuple[Process, Process]) -> None:
+    """Nor has those that are over; while somebody sits, another one wouldn't know of it."""
+    seats, clock = two[0].seats, two[0].clock
+    assert seats.is_as_new(clock.elapsed())
+    two[0].start(1)
+    clock.advance(LEASE)
+    assert not seats.is_as_new(clock.elapsed())
+    two[0].end()
+    assert seats.is_as_new(clock.elapsed())
+    two[0].tend(1)
+    assert not seats.is_as_new(clock.elapsed())
+
+
 def test_each_worker_can_count_for_itself(bench: Bench) -> None:
     """Without a store, and without an end."""
     seats = Seats("t", 2, LocalRegister(2), clock=bench.clock)

@@ -94,37 +94,94 @@ def test_each_key_has_a_limit_of_its_own() -> None:
 
 
 def test_keys_that_are_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest first: memory is bounded whatever the payloads say."""
-    monkeypatch.setattr(limits_module, "_MOST_KEYS", 2)
+    """Memory is bounded whatever the payloads say."""
+    monkeypatch.setattr(limits_module, "_MANY", 2)
     app = App("memory://")
     declare(app, "t", rate=Rate("1/s", key="{customer}"))
     limits = AppLimits(app)
-    first = limits.of(delivery(app, "t", customer="0"))
-    for number in range(1, 4):
+    for number in range(10):
         limits.of(delivery(app, "t", customer=str(number)))
-    assert len(limits._limits) == 2
-    assert limits.of(delivery(app, "t", customer="0")) != first
+    assert len(limits._kept) <= 2
 
 
-def test_two_pollers_do_not_forget_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one looks for one to forget, another one that needs a limit, too, waits, or its limit would be lost."""
-    monkeypatch.setattr(limits_module, "_MOST_KEYS", 1)
+def test_what_is_in_hand_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what a worker looks at before each poll: two limits of one name would let in twice as many."""
+    monkeypatch.setattr(limits_module, "_MANY", 2)
+    app = App("memory://", queue_rates={"q": "5/s"})
+    declare(app, "t", at_once=AtOnce(1, key="{customer}", per_worker=True))
+    limits = AppLimits(app)
+    polled = limits.of_queue("q", [])
+    in_hand = limits.of(delivery(app, "t", customer="ana"))
+    for number in range(10):
+        limits.of(delivery(app, "t", customer=str(number)))
+    assert limits.of(delivery(app, "t", customer="ana")) == in_hand
+    assert limits.of_queue("q", []) == polled
+    assert len(limits._kept) <= 4
+
+
+def test_a_breaker_and_a_rate_of_one_worker_outlast_many_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else knows of them. The rate's turn is forgotten once it is past."""
+    monkeypatch.setattr(limits_module, "_MANY", 2)
+    clock = FakeClock()
+    app = App("memory://")
+    declare(app, "t", breaker=Breaker(failures=1), rate=Rate("1/h", key="{customer}", per_worker=True))
+    declare(app, "other", rate=Rate("1/h", key="{customer}"))
+    with app.using(MemoryDriver(clock=clock), clock=clock):
+        limits = AppLimits(app)
+
+        def start() -> list[bool]:
+            each = limits.of(delivery(app, "t", customer="ana"))
+            each[1].ask(1)(clock.elapsed())
+            return [limit.enter(clock.elapsed()) for limit in each]
+
+        def many() -> None:
+            for number in range(10):
+                limits.of(delivery(app, "other", customer=str(number)))
+
+        assert start() == [True, True]
+        limits.of(delivery(app, "t", customer="ana"))[0].leave(clock.elapsed(), failed=True)
+        many()
+        assert start() == [False, False]
+        clock.advance(60 * MINUTE)
+        many()
+        assert len(limits._kept) <= 3
+        assert start() == [True, True]
+
+
+def test_a_new_key_does_not_look_through_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can be forgotten, it is tried again once they are twice as many."""
+    monkeypatch.setattr(limits_module, "_MANY", 2)
+    looks: list[Pace] = []
+    monkeypatch.setattr(Pace, "is_as_new", lambda pace, _: bool(looks.append(pace)))
+    app = App("memory://")
+    declare(app, "t", rate=Rate("1/h", key="{customer}", per_worker=True))
+    limits = AppLimits(app)
+    for number in range(64):
+        limits.of(delivery(app, "t", customer=str(number)))
+    assert len(limits._kept) == 64
+    assert len(looks) < 2 * 64
+
+
+def test_two_pollers_do_not_forget_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one looks for what to forget, another one that needs a limit, too, waits, or its limit would be lost."""
+    monkeypatch.setattr(limits_module, "_MANY", 1)
     app = App("memory://")
     declare(app, "t", rate=Rate("1/s", key="{customer}"))
     limits = AppLimits(app)
     limits.of(delivery(app, "t", customer="first"))
-    other = threading.Thread(target=lambda: limits.of(delivery(app, "t", customer="other")))
+    others: list[Any] = []
+    other = threading.Thread(target=lambda: others.append(limits.of(delivery(app, "t", customer="other"))))
 
-    def is_idle(_: Pace) -> bool:
+    def is_as_new(_: Pace, now: timedelta) -> bool:
         if other.ident is None:
             other.start()
             other.join(0.1)  # it is done by then, unless it waits for this look's end
         return True
 
-    monkeypatch.setattr(Pace, "is_idle", property(is_idle))
-    assert names(limits.of(delivery(app, "t", customer="own"))) == ["task t"]
+    monkeypatch.setattr(Pace, "is_as_new", is_as_new)
+    own = limits.of(delivery(app, "t", customer="own"))
     other.join(60)
-    assert len(limits._limits) == 1
+    assert list(limits._kept.values()) == [*own, *others[0]]
 
 
 class Seated:

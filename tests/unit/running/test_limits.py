@@ -139,7 +139,7 @@ def test_a_breaker_and_a_rate_of_one_worker_outlast_many_keys(monkeypatch: pytes
                 limits.of(delivery(app, "other", customer=str(number)))
 
         assert start() == [True, True]
-        limits.of(delivery(app, "t", customer="ana"))[0].leave(clock.elapsed(), failed=True)
+        limits.of(delivery(app, "t", customer="ana"))[0].leave(clock.elapsed(), failed=True, entered=clock.elapsed())
         many()
         assert start() == [False, False]
         clock.advance(60 * MINUTE)

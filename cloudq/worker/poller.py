@@ -209,9 +209,9 @@ class Poller:
         elif held is not None:
             self._came_up()
             self._take_in(poll, held)
-            took = self._clock.elapsed() - began
+            took = self._clock.elapsed() - began  # a wait of less than a second is none on SQS, where each poll is paid
             if not held and not self.strangers.burst and took < (self._wait / 2 or PAUSE_AFTER_FAST):
-                self._pause(PAUSE_AFTER_FAST)
+                self._pause(max(PAUSE_AFTER_FAST, self._wait - took if self._wait < SLICE else ZERO))
 
     # ── threads beside it ────────────────────────────────────────────────────────────────────────────────
 

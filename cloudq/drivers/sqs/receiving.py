@@ -27,7 +27,6 @@ SYSTEM_ATTRIBUTES: Final = (
     "MessageGroupId",
 )
 _NO_WAIT: Final = timedelta(0)
-_SHORTEST_WAIT: Final = timedelta(seconds=1)
 
 
 class Granted(NamedTuple):
@@ -82,14 +81,14 @@ def receive(
         BackendError: It failed, or brought something that isn't a message. Messages that it brought come back after
             their leases.
     """
-    wait = whole_wait(wait, lease)
+    wait = max(_NO_WAIT, min(wait, MAX_WAIT))
     answer = calls.make(
         "receive_message",
         queue,
         wait=wait,
         QueueUrl=url,
         MaxNumberOfMessages=max(1, min(limit, MAX_BATCH)),
-        WaitTimeSeconds=int(wait.total_seconds()),
+        WaitTimeSeconds=seconds_down(wait),
         VisibilityTimeout=seconds_up(min(lease, MAX_LEASE)),
         MessageSystemAttributeNames=list(attributes),
         MessageAttributeNames=list(bodies.ATTRIBUTES),
@@ -107,18 +106,6 @@ def receive(
             missing = [name for name in names if not (message and isinstance(message.get(name), str) and message[name])]
             raise BackendUnavailable(f"queue {queue!r}: Amazon SQS handed over a message without {missing}")
     return messages
-
-
-def whole_wait(wait: timedelta, lease: timedelta) -> timedelta:
-    """How long a poll waits: whole seconds, as SQS knows no parts of one, and not more than `wait`.
-
-    Less than a second is one, where half of the lease is left then: a wait of 0 is no wait, and a poll that brings
-    nothing is paid for.
-    """
-    seconds = seconds_down(min(wait, MAX_WAIT))
-    if not seconds and wait > _NO_WAIT and lease >= 2 * _SHORTEST_WAIT:
-        return _SHORTEST_WAIT
-    return timedelta(seconds=seconds)
 
 
 def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:

@@ -240,11 +240,17 @@ def test_a_paused_queue_is_asked_now_and_then_and_is_no_failure(bench: Bench, ca
 
 
 @pytest.mark.parametrize(
-    ("wait", "took"),
-    [(WAIT, WAIT / 2 - SHORT), (2 * SHORT, timedelta(0)), (timedelta(0), SHORT), (timedelta(0), timedelta(0))],
+    ("wait", "took", "pause"),
+    [
+        (WAIT, WAIT / 2 - SHORT, PAUSE_AFTER_FAST),
+        (2 * SHORT, timedelta(0), PAUSE_AFTER_FAST),
+        (timedelta(0), SHORT, PAUSE_AFTER_FAST),
+        (timedelta(0), timedelta(0), PAUSE_AFTER_FAST),
+        (SLICE - SHORT, SHORT, SLICE - 2 * SHORT),  # SQS, which knows whole seconds, makes no wait of less than one
+    ],
     ids=str,
 )
-def test_after_a_poll_that_hardly_waited_there_is_a_pause(wait: timedelta, took: timedelta) -> None:
+def test_after_a_poll_that_hardly_waited_there_is_a_pause(wait: timedelta, took: timedelta, pause: timedelta) -> None:
     """Else a service that answers at once would be asked, and paid, without end."""
     bench = Bench(wait)
     with closing(bench):
@@ -253,9 +259,9 @@ def test_after_a_poll_that_hardly_waited_there_is_a_pause(wait: timedelta, took:
         bench.clock.advance(took)
         bench.backend.answer([])
         until(lambda: bench.clock.waits or len(bench.backend.asked) > 1)
-        assert (bench.clock.waits, len(bench.backend.asked)) == ([PAUSE_AFTER_FAST], 1)
+        assert (bench.clock.waits, len(bench.backend.asked)) == ([pause], 1)
         bench.clock.until_waiting(1)
-        bench.clock.advance(PAUSE_AFTER_FAST)
+        bench.clock.advance(pause)
         bench.polls(2)
 
 

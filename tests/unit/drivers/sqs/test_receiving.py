@@ -31,16 +31,6 @@ def test_a_receive_is_one_long_poll(driver, sqs):
     assert 1 == fifo["MaxNumberOfMessages"]
 
 
-@pytest.mark.parametrize(
-    ("wait", "lease", "seconds"),
-    [(0, 120, 0), (0.9, 120, 1), (0.001, 2, 1), (0.8, 1.9, 0), (1.0, 2.5, 1), (1.9, 120, 1), (-1, 120, 0)],
-)
-def test_a_poll_waits_for_whole_seconds(driver, sqs, wait, lease, seconds):
-    """Less than one is one, or each poll would end, and cost, at once; unless the lease were half over by then."""
-    driver.receive("q", limit=1, wait=timedelta(seconds=wait), lease=timedelta(seconds=lease))
-    assert [seconds] == [one["WaitTimeSeconds"] for one in parameters(sqs, "ReceiveMessage")]
-
-
 def test_a_lease_is_counted_from_before_the_call(driver, sqs, clock):
     """A poll that took long has used up that much of it."""
     driver.send([item()])

@@ -142,7 +142,7 @@ class Batch:
         for place, run in enumerate(self._running):
             if isinstance(run.outcome, Acked):
                 continue
-            if run.outcome is None or run.lost.is_set() or self._over(run):
+            if run.outcome is None or run.came_again or self._over(run):
                 # The message comes back by itself: a copy beside it would add one more each time (semantics 10).
                 logger.error("the lock of %s ended before its task had; it comes back", run.delivery.id)
             else:

@@ -31,10 +31,11 @@ class AwaitedRun(HeldLease):
         arrived: Set once its task has ended, or it is given up.
         outcome: What became of it, or `None` where it was given up.
         seconds: For how long it ran.
+        came_again: Whether its message was handed over again, so that its lease is over, whoever was to renew it.
         left: Told, once its task runs no more, whether it succeeded. One that was given up may go on until then.
     """
 
-    __slots__ = ("_pid", "arrived", "left", "outcome", "seconds")
+    __slots__ = ("_pid", "arrived", "came_again", "left", "outcome", "seconds")
 
     def __init__(self, delivery: Delivery, clock: Clock, *, until: timedelta | None = None) -> None:
         super().__init__(delivery, clock.elapsed(), extendable=False)
@@ -42,6 +43,7 @@ class AwaitedRun(HeldLease):
         self.arrived = threading.Event()
         self.outcome: Outcome | None = None
         self.seconds = 0.0
+        self.came_again = False
         self.left: Callable[[bool], None] | None = None
         self._pid = os.getpid()
 
@@ -123,3 +125,4 @@ def _end(held: HeldLease, outcome: Outcome, seconds: float) -> None:
 
 def _drop(held: HeldLease) -> None:
     held.leave(succeeded=False)  # type: ignore[attr-defined]  # as above
+    held.arrived.set()  # type: ignore[attr-defined]  # else who waits for it would wait forever

@@ -56,6 +56,8 @@ class LazyLoop:
         """
         with self._lock:
             if self._stopped:
+                if self._dropped is not None:
+                    self._dropped(held)
                 return
             try:
                 self._run(held)

@@ -248,9 +248,11 @@ class NotedBegun:
         self._ends = True
         run = self.run
         if run is not None and run.cancelled.is_set() and (run.stopped or not isinstance(outcome, Acked)):
-            if self._claimed is not None:
-                self._claimed.end(_RELEASED, None)
-            run.end(RunState.CANCELLED, "" if run.stopped else _reason(outcome), None)
+            try:
+                if self._claimed is not None:
+                    self._claimed.end(_RELEASED, None)
+            finally:  # also where the store doesn't answer in time: nobody else says what became of it
+                run.end(RunState.CANCELLED, "" if run.stopped else _reason(outcome), None)
             return CANCELLED
         kept = result if isinstance(result, KeptResult) else KeptResult(None)
         if isinstance(outcome, Acked) and self._write is not None and kept is not result:

@@ -120,7 +120,13 @@ class HostRunner:
             logger.info("%s was done by an earlier run here; it is acknowledged", delivery.id)
             return DUPLICATE
         lease = max(timedelta(0), run.ends - run.since)
-        begun = self._runs.begin(delivery, lost=run.lost, lease=lease, ended=_hear_nothing)
+
+        def heard(done: bool) -> None:
+            # Nobody waits for it: its host would pay for the time. So it is to be known when this one comes again.
+            if done and not self._runs.has_done(delivery):
+                self._runs.note_done(delivery, lease)
+
+        begun = self._runs.begin(delivery, lost=run.lost, lease=lease, ended=heard)
         if begun is None:
             self._tell_of_lost_lease(delivery)
             logger.info("%s was handed over again while it, or its key, runs here; it comes back later", delivery.id)
@@ -144,6 +150,7 @@ class HostRunner:
         now = self.clock.elapsed()
         for run in self._going_on.copy():
             if (run.delivery.queue, run.delivery.id) == (again.queue, again.id) and run.over(now):
+                run.came_again = True
                 run.lost.set()
 
     def note_dead(self, delivery: Delivery, outcome: Outcome, step: FinalStep) -> None:
@@ -155,10 +162,6 @@ class HostRunner:
         """Leaves runs behind that didn't stop. An async one blocks the loop, so the next ones get another loop."""
         if any(self._awaited.is_async(run.delivery) for run in stuck):
             self._awaited.leave()
-
-
-def _hear_nothing(_: bool) -> None:
-    """Nobody waits for the run in the way: its host would pay for the time."""
 
 
 def check_concurrency(concurrency: int) -> None:

@@ -45,6 +45,20 @@ def test_a_lock_that_is_lost_at_the_dead_lettering_is_no_end(host: Host) -> None
         handler(host.app, queue="orders")(messages)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_claim_that_is_lost_while_the_lock_holds_is_no_end_of_the_lock(host: Host, many: bool) -> None:
+    """A task that fails then has its delayed copy: abandoned, it would run again at once, again and again."""
+
+    @host.app.task("t", retry=SOON)
+    def t(context: Context) -> None:
+        context.lease_lost.set()  # type: ignore[attr-defined]  # as the holder of a claim does that was taken over
+        raise ValueError("it saw that the claim is gone")
+
+    host.app.send("t")
+    assert host.invoke(handler(host.app, queue="orders"), many=many)
+    assert [] == host.take()
+
+
 def test_what_had_its_last_run_is_not_run_again(host: Host) -> None:
     """It couldn't be dead-lettered: handed over again to this process, it is, unrun."""
     runs: list[int] = []

@@ -94,3 +94,36 @@ def test_a_loop_that_is_left_behind_has_a_successor(stand: tuple[Stand, AwaitedR
         runs.run(run)
         assert isinstance(run.outcome, Acked)
         runs.leave()
+
+
+def test_an_async_task_that_comes_after_the_stop_is_given_up(stand: tuple[Stand, AwaitedRuns]) -> None:
+    """Whoever waits for its end is let go: a thread of a web server, say, that serves a push."""
+    one, runs = stand
+    run = AwaitedRun(one.delivery("async"), one.clock)
+    runs.stop()
+    waiting = threading.Thread(target=runs.run, args=[run], daemon=True)
+    waiting.start()
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert run.outcome is None
+    assert [] == one.ran
+
+
+def test_an_async_task_that_is_under_way_at_the_stop_is_given_up(stand: tuple[Stand, AwaitedRuns]) -> None:
+    """Too: the loop ends, and with it whatever runs there."""
+    one, runs = stand
+    began = threading.Event()
+
+    @one.app.task("long")
+    async def long() -> None:
+        began.set()
+        await asyncio.sleep(600)
+
+    run = AwaitedRun(one.delivery("long"), one.clock)
+    waiting = threading.Thread(target=runs.run, args=[run], daemon=True)
+    waiting.start()
+    assert began.wait(60)
+    runs.stop()
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert run.outcome is None

@@ -363,6 +363,31 @@ def test_an_end_that_takes_too_long_is_no_interruption() -> None:
     assert said == ["the claim is given up", "succeeded"]
 
 
+def test_what_is_cancelled_is_noted_though_its_claim_can_not_be_released_in_time() -> None:
+    """Nobody else would: its note would say that it runs."""
+    said: list[str] = []
+
+    class Run:
+        cancelled = threading.Event()
+        stopped = True
+
+        def end(self, state: RunState, *_: object, **__: object) -> None:
+            said.append(state.value)
+
+    class Claim:
+        claim = None
+
+        def end(self, outcome: Outcome, result: object) -> Outcome:
+            raise TimeLimitExceeded("the store is silent")
+
+    run: Any = Run()
+    claim: Any = Claim()
+    run.cancelled.set()
+    with pytest.raises(TimeLimitExceeded):
+        NotedBegun(claim, run, None).end(Retried(delay=timedelta(0), reason="stopped"), None)
+    assert said == ["cancelled"]
+
+
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -255,6 +255,21 @@ def test_a_message_does_not_run_beside_its_own_unfinished_run(is_async: bool) ->
         assert 1 == host.calls
 
 
+def test_a_run_that_ends_while_its_message_is_turned_away_has_done_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at what runs here and the note that it was turned away: there is time for a line of the log."""
+    with Host(is_async=False) as host:
+        with host.running():
+
+            def let_it_end(_: Delivery) -> None:
+                host.goes_on.set()
+                until(lambda: not host.runner._going_on)
+
+            monkeypatch.setattr(host.runner, "_tell_of_lost_lease", let_it_end)
+            assert isinstance(host.run(), Snoozed)
+        assert host.run() is DUPLICATE
+        assert 1 == host.calls
+
+
 def test_a_run_that_ends_with_its_loop_is_in_nobodys_way() -> None:
     """It was left behind, and is cancelled as soon as it lets the loop go on: it hasn't done its work."""
     with Host(is_async=True, then=lambda: asyncio.sleep(60)) as host:

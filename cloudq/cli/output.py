@@ -40,6 +40,10 @@ class StdoutError(OSError):
         return cls(f"stdout can't be written: {error.strerror or error}")
 
 
+class ReaderGone(BrokenPipeError):
+    """Nobody reads stdout any more: no error to speak of. Another pipe's end is one."""
+
+
 class Nowhere(TextIOWrapper):
     """Stands in for a stream that was closed before the start: nothing comes from it, what is written to it is lost.
 
@@ -248,7 +252,7 @@ def _to_stdout() -> Iterator[None]:
     """A full disk is said to be stdout's; a reader that has gone is no error to speak of, and passes as it is."""
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGone(*error.args) from error
     except OSError as error:
         raise StdoutError.of(error) from error

@@ -15,7 +15,7 @@ from typing import Final, TextIO
 from cloudq.cli import direct
 from cloudq.cli.failures import FAILED, INTERRUPTED, USAGE, report
 from cloudq.cli.options import Switches
-from cloudq.cli.output import Nowhere, StdoutError, as_json_lines, complain, is_terminal, json_log
+from cloudq.cli.output import Nowhere, ReaderGone, StdoutError, as_json_lines, complain, is_terminal, json_log
 
 # What the command line needs beyond the library; each of them brings its own.
 _NEEDED: Final = frozenset({"typer", "rich", "click", "shellingham"})
@@ -55,7 +55,7 @@ def _invoke(words: Sequence[str], switches: Switches) -> int:
             _application().invoke(words, switches)
         else:
             command()
-    except BrokenPipeError:
+    except ReaderGone:
         code = FAILED  # the reader of stdout has gone: as typer has it for the other commands, nothing is said
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -239,8 +239,9 @@ class PushEdge:
 
     def close(self) -> None:
         """Ends the threads; then on_stop. The app's backend stays open. Until `open()` pushes are answered with 503."""
-        self._life.close()
-        self._process.stop()
+        with self._lock:
+            self._life.close()
+            self._process.stop()
 
     @property
     def watched(self) -> bool:

@@ -187,7 +187,7 @@ class Poller:
                 self._recover(error)
 
     def _recover(self, error: BaseException) -> None:
-        """Goes on after an unexpected exception. What was received has gone back, unless it is in hand."""
+        """Goes on after an unexpected exception. What was received goes back, or comes again, unless in hand."""
         self._forget(self._own)
         logger.error(
             "the poller of queue %s hit an internal error, and goes on",

@@ -30,7 +30,7 @@ from cloudq.worker.watchdog import Watchdog
 
 logger = SafeLogger("cloudq.worker")
 
-# How long settlements are awaited after a second signal; and at any end what other workers merely get earlier by it.
+# How long settlements are awaited after a second signal; and, at any end, the return of what would lapse anyway.
 AT_ONCE: Final = timedelta(seconds=3)
 # A poll may return later than it was asked to by this much before the worker leaves without it.
 POLL_MARGIN: Final = timedelta(seconds=2)

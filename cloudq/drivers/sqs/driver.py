@@ -184,7 +184,7 @@ class SQSDriver:
             return [SendResult(error=error)] * len(outgoing)
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
-        """One long poll, of at most 20 s and for at most 10 messages, from a FIFO queue for one.
+        """One poll, of at most 20 s in whole seconds and for at most 10 messages, from a FIFO queue for one.
 
         A FIFO queue answers with several messages of a group at once. Only the first may be worked on, and to give
         the others back would count a delivery of each, again and again.

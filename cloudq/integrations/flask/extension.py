@@ -98,6 +98,7 @@ class Cloudq:
         settings = settings_in(web.config)
         with self._lock:
             if self._settings is None and not self.app.runtime.lent:
+                self._restore()
                 around = self._with_context(settings.get("middleware", self.app.middleware))
                 self._set_back = self.app.settings_in_force()
                 self.app.configure(**cast("AppSettings", {**settings, "middleware": around}))
@@ -139,9 +140,12 @@ class Cloudq:
         with self._lock:
             self.app.close()
             self._web = self._settings = None
-            set_back, self._set_back = self._set_back, None
-            if set_back is not None and not self.app.is_open:  # a driver that a test has lent stays open
-                set_back()
+            self._restore()
+
+    def _restore(self) -> None:
+        if self._set_back is not None and not self.app.is_open:  # a driver that a test has lent stays open: later then
+            self._set_back()
+            self._set_back = None
 
     def _with_context(self, middleware: Iterable[Middleware[Context]]) -> list[Middleware[Context]]:
         """The context outermost, so that other middleware may use it, too; and no other Cloudq's around it."""

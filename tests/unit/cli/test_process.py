@@ -79,6 +79,17 @@ def test_a_reader_that_has_gone_is_1_and_nothing_is_said(shop, monkeypatch, caps
     assert "Broken" not in capsys.readouterr().err
 
 
+def test_another_pipe_that_breaks_is_an_error(shop, monkeypatch, capsys):
+    """That of a connection, say: it is said."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("cloudq.cli.send.any_app", broken)
+    assert 1 == main(["send", "shop.welcome", "--backend", "sqlite:///queue.db"])
+    assert "BrokenPipeError" in capsys.readouterr().err
+
+
 # ── under --log-format json ──────────────────────────────────────────────────────────────────────────────
 
 

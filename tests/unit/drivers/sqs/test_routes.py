@@ -21,6 +21,7 @@ from cloudq.errors import UnsupportedError
 from tests.unit.drivers.sqs.fakes import ENDPOINT, FakeSqs
 from tests.unit.drivers.sqs.using import LEASE, ZERO, item, receive
 
+PATIENT = timedelta(minutes=1)  # real clients are made, which takes a busy machine its time
 PATH = "/000000000000/q"
 HOME = "https://sqs.us-east-1.amazonaws.com"
 ELSEWHERE = "https://sqs.eu-west-1.amazonaws.com"
@@ -141,7 +142,7 @@ OPERATIONS = {
 )
 def test_a_queue_is_called_where_its_url_says(caught, host, region):
     """At that host, signed for its region, by every call; its schedules are made in the same region."""
-    driver = SQSDriver("us-east-1", scheduler_role=ROLE, look_wait=ZERO)
+    driver = SQSDriver("us-east-1", scheduler_role=ROLE, look_wait=ZERO, timeout=PATIENT)
     use(driver, caught.queue(host + PATH))
     schedules = [(place, signed) for operation, place, signed in caught.requests if operation == "CreateSchedule"]
     assert [(f"https://scheduler.{region}.amazonaws.com", region)] == schedules
@@ -152,7 +153,7 @@ def test_a_queue_is_called_where_its_url_says(caught, host, region):
 
 def test_names_and_urls_go_each_to_their_own(caught):
     """A queue without a URL is the driver's own region's, before and after others; a host has one client."""
-    driver = SQSDriver("us-east-1", look_wait=ZERO)
+    driver = SQSDriver("us-east-1", look_wait=ZERO, timeout=PATIENT)
     for queue in ("q", ELSEWHERE + PATH, "q", VPC + PATH, ELSEWHERE + "/000000000000/r"):
         driver.stats(caught.queue(queue) if "/" in queue else _named(caught, queue))
     assert {(HOME, "us-east-1"), (ELSEWHERE, "eu-west-1"), (VPC, "us-east-1")} == caught.places()
@@ -194,7 +195,7 @@ def test_with_an_endpoint_set_all_goes_there(monkeypatch, caught, endpoint, by_v
     """Whatever a URL names: a server of one's own, or one VPC endpoint for all."""
     if by_variable:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", endpoint)
-    driver = SQSDriver("us-east-1", endpoint_url=None if by_variable else endpoint, look_wait=ZERO)
+    driver = SQSDriver("us-east-1", endpoint_url=None if by_variable else endpoint, look_wait=ZERO, timeout=PATIENT)
     for host in (OURS, ELSEWHERE, VPC, "https://example.org"):
         driver.stats(caught.queue(host + PATH))
     assert {(endpoint, "us-east-1")} == caught.places()
@@ -211,7 +212,7 @@ def test_with_an_endpoint_set_all_goes_there(monkeypatch, caught, endpoint, by_v
 def test_where_the_sdk_is_told_to_call_other_hosts_of_a_region(monkeypatch, caught, variable, host):
     """SQS gives plain URLs only, so with FIPS, say, they mean the FIPS host of their region."""
     monkeypatch.setenv(variable, "true")
-    driver = SQSDriver("us-east-1")
+    driver = SQSDriver("us-east-1", timeout=PATIENT)
     for named, region in ((HOME, "us-east-1"), (ELSEWHERE, "eu-west-1")):
         driver.stats(caught.queue(named + PATH))
         assert {(host.format(region), region)} == caught.places()

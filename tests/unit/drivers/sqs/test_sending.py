@@ -241,11 +241,11 @@ def test_a_group_that_another_program_set_survives_our_copies(driver, sqs, clock
     assert "theirs" == parameters(sqs, "SendMessageBatch")[-1]["Entries"][0]["MessageGroupId"]
 
 
-def test_a_redrive_keeps_a_group_that_another_program_set(driver, sqs):
+def test_a_redrive_keeps_a_group_that_another_program_set(driver, sqs, clock):
     """Of a message, and of a body that can't be decoded."""
     for body in (wire.encode(Message(id="1", task="t", queue="q")), b"no message"):
         driver.send([item(queue="q-dlq", body=body, fairness_key="theirs")])
-    assert 2 == CloudQueue("q", driver).dead_letters.redrive().redriven
+    assert 2 == CloudQueue("q", driver, clock=clock).dead_letters.redrive().redriven
     entries = [entry for call in parameters(sqs, "SendMessageBatch")[2:] for entry in call["Entries"]]
     assert ["theirs"] * 2 == [entry["MessageGroupId"] for entry in entries]
 

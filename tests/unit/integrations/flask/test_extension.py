@@ -10,6 +10,7 @@ import pytest
 
 import cloudq
 from cloudq.default_app import default
+from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.integrations.flask import Cloudq
 from cloudq.integrations.flask.extension import settings_in
@@ -119,6 +120,15 @@ def test_after_a_close_the_app_is_as_it_was_before(app, tmp_path, monkeypatch):
     queue.init_app(a_web(CLOUDQ_URL=None))
     assert before == (app.url, app.default_queue, app.middleware)
     assert app.url.endswith("env.db")
+
+
+def test_a_close_while_a_driver_is_lent_sets_the_app_back_later(app, tmp_path):
+    """As in a test that works in memory: the next application has its own settings all the same."""
+    queue = Cloudq(a_web(CLOUDQ_URL=f"sqlite:///{tmp_path / 'a.db'}", CLOUDQ_DEFAULT_QUEUE="first"), app=app)
+    with app.using(MemoryDriver()):
+        queue.close()
+    queue.init_app(a_web(CLOUDQ_URL=f"sqlite:///{tmp_path / 'b.db'}"))
+    assert "default" == app.default_queue
 
 
 def test_an_application_has_one(app):

@@ -177,9 +177,16 @@ def _refuse_what_never_commits(connection: Connection) -> None:
 
     Python's documentation of `sqlite3.Connection.autocommit` (3.12) says so.
     """
-    raw: Any = connection.connection.driver_connection
+    pooled: Any = connection.connection
+    raw = pooled.driver_connection
     inner = getattr(raw, "_conn", raw)  # aiosqlite's own connection has one of sqlite3's, and doesn't say how it is set
-    if isinstance(inner, sqlite3.Connection) and getattr(inner, "autocommit", None) is True:
+    if not isinstance(inner, sqlite3.Connection):
+        return
+    if inner is raw:
+        mode = getattr(inner, "autocommit", None)
+    else:  # in its own thread: sqlite3 answers no other one, unless it is told to (`check_same_thread`)
+        mode = pooled.dbapi_connection.run_async(lambda own: own._execute(getattr, inner, "autocommit", None))
+    if mode is True:
         raise refusals.autocommit("without autocommit=True")
 
 

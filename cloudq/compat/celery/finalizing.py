@@ -100,11 +100,18 @@ class Declarations:
         self.add(self._shared())
         self._begin()
         while self._waiting:
-            self._declare(self._waiting[0])
+            if not self._is_superseded(self._waiting[0]):
+                self._declare(self._waiting[0])
             self._waiting.popleft()  # only now: without it the app would be incomplete, and nothing would say so
         self._end()
         self.done = True
         self.take_late()  # what another thread shared before it saw that
+
+    def _is_superseded(self, task: Task) -> bool:
+        """Whether its module was imported once more, after an import that failed: another compilation, of one place."""
+        codes = [getattr(one.function, "__code__", None) for one in (task, self.by_name[task.name])]
+        places = {(code.co_filename, code.co_firstlineno) for code in codes if code is not None}
+        return None not in codes and codes[0] is not codes[1] and len(places) == 1
 
     def _declare_late(self) -> None:
         # A thread that had the lock looks again after giving it back, so none is left waiting, nor by one that fails.

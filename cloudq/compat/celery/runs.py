@@ -19,7 +19,7 @@ from cloudq.compat.celery.retrying import asked, backoff, seconds
 from cloudq.core import policy
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import Ended
-from cloudq.errors import TimeLimitExceeded
+from cloudq.errors import TimeLimitExceeded, TransactionAborted
 from cloudq.running.limit_stages import warned_after
 from cloudq.tasks.context import Context
 
@@ -57,6 +57,10 @@ def _run(task: Runnable, context: Context, limits: Limits, args: tuple[Any, ...]
         _hook(task, "on_retry", retry.exc or retry, *told, None)
         _hook(task, "after_return", states.RETRY, retry, *told, None)
         raise asked(retry, task.app.cloudq.clock.now()) from retry
+    except (policy.Retry, TransactionAborted) as again:
+        _hook(task, "on_retry", again, *told, None)
+        _hook(task, "after_return", states.RETRY, again, *told, None)
+        raise
     except Ignore:
         return None
     except Reject as rejected:

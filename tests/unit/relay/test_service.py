@@ -144,11 +144,19 @@ def test_ends_after_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ["a"] == bench.driver.order
 
 
-def test_once_and_the_time_is_over(bench: Bench) -> None:
+def test_once_and_the_time_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """1: what `max_time` left no time for isn't published."""
     bench.outbox.add(*messages("a"), *messages("b", queue="reports"))
-    relay = bench.relay(once=True, max_time=SOON, concurrency=1)
-    bench.driver.during = lambda: relay._stop.wait(0, timedelta(seconds=PATIENCE))  # until the time is over
+    relay = bench.relay(once=True, max_time=timedelta(microseconds=1), concurrency=1)
+    taken, start = threading.Event(), relay.start
+
+    def until_the_time_is_over() -> None:
+        taken.set()
+        relay._loop.look_again()
+        relay._stop.wait(0, timedelta(seconds=PATIENCE))
+
+    bench.driver.during = until_the_time_is_over
+    monkeypatch.setattr(relay, "start", lambda: (start(), taken.wait(PATIENCE)))  # before it looks at the time
 
     assert 1 == relay.run()
     assert ["a"] == bench.driver.order

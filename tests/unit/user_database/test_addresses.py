@@ -30,6 +30,12 @@ def test_a_file_that_has_the_name_as_it_is_written_is_meant(tmp_path: Path) -> N
     assert tmp_path / "50%25.db" == file_of(f"sqlite:///{tmp_path}/50%25.db", "outbox")
 
 
+def test_a_file_that_cant_be_looked_for_may_be_there(tmp_path: Path) -> None:
+    """Who opens it says what is wrong: its folder may be closed to this user, or, as here, its name too long."""
+    path = tmp_path / f"{'a' * 300}.db"
+    assert path == file_of(f"sqlite:///{path}", "outbox")
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///"])
 def test_a_url_of_sqlite_without_a_file_is_refused(url: str) -> None:
     """What it was for is said."""

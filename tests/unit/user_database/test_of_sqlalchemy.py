@@ -207,6 +207,21 @@ class TestAsync:
 
         asyncio.run(all_of_it())
 
+    def test_a_connection_of_sqlite3_that_only_its_own_thread_may_ask(self, engine: Engine) -> None:
+        """As each of aiosqlite's to a database in memory, whose thread isn't the loop's."""
+        if engine.dialect.name != "sqlite":
+            pytest.skip("a matter of sqlite3's")
+
+        async def all_of_it() -> None:
+            own = create_async_engine("sqlite+aiosqlite://")
+            for move in (Move.BEGIN, Move.JOIN):
+                async with own.connect() as connection:
+                    await opened(connection).ado(move)
+                    assert connection.in_transaction()
+            await own.dispose()
+
+        asyncio.run(all_of_it())
+
     def test_one_that_is_not_open_yet(self, url_of_async: str) -> None:
         """It has no database so far."""
         with pytest.raises(TransactionRefused, match="isn't open yet"):

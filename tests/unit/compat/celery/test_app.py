@@ -128,6 +128,20 @@ def test_an_app_isnt_made_without_a_task_that_cant_be_declared(app) -> None:
             app.send_task("good")
 
 
+def test_a_module_whose_import_failed_once_may_be_imported_again(app, monkeypatch, tmp_path) -> None:
+    """In a program that goes on: what it had declared by then isn't declared twice."""
+    (tmp_path / "flaky_of_h.py").write_text(
+        "from cloudq.compat.celery import shared_task\n@shared_task\ndef one(): ...\n"
+        "import gate_of_h\n@shared_task\ndef two(): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app.conf.include = ["flaky_of_h"]
+    with pytest.raises(ConfigurationError, match="gate_of_h"):
+        app.finalize()
+    monkeypatch.setitem(sys.modules, "gate_of_h", ModuleType("gate_of_h"))
+    assert ["flaky_of_h.one", "flaky_of_h.two"] == list(app.cloudq.tasks)
+
+
 def test_settings_come_with_the_app(monkeypatch) -> None:
     """As arguments, an object, a variable; what the program says itself goes before what it names."""
     config = ModuleType("config_of_h")

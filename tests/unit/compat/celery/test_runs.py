@@ -11,7 +11,7 @@ from cloudq import DeadLetter, TimeLimitExceeded
 from cloudq.compat.celery import Task
 from cloudq.compat.celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from cloudq.core.outcome import ending_of
-from cloudq.errors import TransactionBroken
+from cloudq.errors import TransactionAborted, TransactionBroken
 from cloudq.testing import run_all
 
 
@@ -251,6 +251,21 @@ def test_what_decides_for_itself_isnt_retried_by_its_error(app, open_app, error)
     ours, _ = open_app(app)
     task.delay()
     assert ["dead_lettered"] == ended(ours)
+
+
+def test_a_run_that_asks_for_another_itself_has_not_failed_for_good(app, open_app) -> None:
+    """Its hooks say so: a transaction that was in another one's way comes back."""
+    told = []
+
+    @app.task(name="t", autoretry_for=(Exception,))
+    def task():
+        if not told:
+            raise TransactionAborted("deadlock")
+
+    vars(task).update(on_retry=lambda *_: told.append("retry"), on_failure=lambda *_: told.append("failure"))
+    ours, _ = open_app(app)
+    task.delay()
+    assert (["succeeded"], ["retry"]) == (ended(ours), told)
 
 
 def test_a_rejected_message_may_go_back(app, open_app) -> None:

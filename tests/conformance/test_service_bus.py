@@ -57,7 +57,7 @@ class ServiceBusHarness(Harness):
         self.unit = timedelta(seconds=1)
         self.counts_given_back = False
         self.close_ends_leases = bool(suffix)  # a session's lock ends with its link
-        self.poll, self.quiet = timedelta(seconds=15), timedelta(milliseconds=400 if suffix else 150)
+        self.poll, self.quiet = timedelta(minutes=1), timedelta(milliseconds=400 if suffix else 150)
         settings = QueueSettings(
             lock_duration=self.unit,
             requires_session=bool(suffix),

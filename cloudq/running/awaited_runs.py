@@ -31,7 +31,7 @@ class AwaitedRun(HeldLease):
         arrived: Set once its task has ended, or it is given up.
         outcome: What became of it, or `None` where it was given up.
         seconds: For how long it ran.
-        came_again: Whether its message was handed over again, so that its lease is over, whoever was to renew it.
+        came_again: Whether its message was handed over again, so that its lease is over.
         left: Told, once its task runs no more, whether it succeeded. One that was given up may go on until then.
     """
 

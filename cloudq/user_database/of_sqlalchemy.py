@@ -184,7 +184,7 @@ def _refuse_what_never_commits(connection: Connection) -> None:
         return
     if inner is raw:
         mode = getattr(inner, "autocommit", None)
-    else:  # in its own thread: sqlite3 answers no other one, unless it is told to (`check_same_thread`)
+    else:  # in its own thread: sqlite3 answers no other one, but with `check_same_thread=False`
         mode = pooled.dbapi_connection.run_async(lambda own: own._execute(getattr, inner, "autocommit", None))
     if mode is True:
         raise refusals.autocommit("without autocommit=True")

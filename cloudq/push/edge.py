@@ -75,7 +75,8 @@ class PushEdge:
         self._make_life = partial(
             _Life, app, self.settings, self._refusals, max_tasks=max_tasks, on_change=on_change, on_event=on_event
         )
-        self._lock = threading.Lock()
+        # By its own thread it may be taken again: what an on_start or on_stop calls may close the edge.
+        self._lock = threading.RLock()
         self._life = self._make_life()  # another one only under the lock
         self._process = Process(app.hooks)
 

@@ -651,3 +651,17 @@ def test_a_closed_edge_stays_closed_until_it_is_opened(backend, answer):
             edge.close()
             assert 503 == answer(edge, *push("t", {"n": 3}, id="3")).status
     assert [1, 1, 2, 2] == ran
+
+
+def test_what_is_called_at_the_end_may_close_the_edge(backend):
+    """As a framework's clean-up does that is one of the hooks: it waits for nobody, least of all for itself."""
+    app, _ = backend
+    declare(app)
+    edge = PushEdge(app, OPEN)
+    ended = []
+    app.on_stop(lambda: (edge.close(), ended.append("stop")))
+    edge.open()
+    closing = threading.Thread(target=edge.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert ["stop"] == ended

@@ -13,6 +13,7 @@ from cloudq.cli import main
 from cloudq.cli.dlq import exchange
 from cloudq.cli.output import Nowhere
 from cloudq.core.redriving import edits_of
+from tests.unit.cli.dlq.interrupted import interrupt_storing
 
 POISON = b"\xff\x00{not json\x1b[2J"
 
@@ -169,17 +170,7 @@ def test_a_line_without_end_is_not_held(cli, folder, exported, monkeypatch):
 def test_an_interruption_says_from_which_line_to_go_on(cli, folder, exported, monkeypatch):
     """Behind what was sent: what is sent twice is so by one batch at most."""
     monkeypatch.setattr("cloudq.queues.letters.exchange._BATCH", 1)
-    from cloudq.queues.cloud_queue import CloudQueue
-
-    store, calls = CloudQueue.store_copies, []
-
-    def interrupted(self, copies):
-        calls.append(copies)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return store(self, copies)
-
-    monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
+    interrupt_storing(monkeypatch, 3)
     file = exported.rename(folder.path / "all of them.jsonl")
     how = ["--rate", "1000/s", "--backend", folder.url]
     result = cli("dlq", "import", "emails", str(file), "--limit", "3", *how)

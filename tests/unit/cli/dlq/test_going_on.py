@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from cloudq import App
 from cloudq.cli.dlq.going_on import command
 from cloudq.cli.dlq.report import Watch
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import Where
+from tests.unit.cli.dlq.interrupted import interrupt_storing
 
 
 def test_a_shell_reads_it_as_it_was_meant() -> None:
@@ -36,17 +36,9 @@ def test_a_condition_stays_what_it_is() -> None:
 def test_what_goes_on_later_is_about_the_same(cli, folder, bury, make_body, monkeypatch):
     """A time ago is counted from when the command began; what died since is left, what nobody knows of isn't."""
     monkeypatch.setattr("cloudq.queues.letters.redriving.PAGE", 1)
-    store, calls = CloudQueue.store_copies, []
-
-    def interrupted(self, copies):
-        calls.append(copies)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return store(self, copies)
-
     bury("emails", [make_body(0), make_body(1)])
     with monkeypatch.context() as patched:
-        patched.setattr(CloudQueue, "store_copies", interrupted)
+        interrupt_storing(patched, 2)
         said = cli("dlq", "redrive", "emails", "--where", "dead>2h").err
     words = shlex.split(said.partition("go on with: ")[2].partition("\n")[0])
     condition = words[words.index("--where") + 1]

@@ -17,7 +17,7 @@ from cloudq.core import wire
 from cloudq.core.redriving import edits_of, times_redriven
 from cloudq.core.signatures import fault_in, sign
 from cloudq.core.signing_keys import parse_signing_keys
-from cloudq.queues.cloud_queue import CloudQueue
+from tests.unit.cli.dlq.interrupted import interrupt_storing
 
 POISON = b"\xff\x00{not json\x1b[2J"
 
@@ -225,16 +225,8 @@ def test_a_dry_run_changes_nothing(cli, folder, three, command):
 
 def test_an_interruption_says_how_to_go_on(cli, folder, three, bury, make_body, monkeypatch):  # noqa: PLR0917
     """By a condition that leaves out what died since; all others are sent by it."""
-    store, calls = CloudQueue.store_copies, []
-
-    def interrupted(self, copies):
-        calls.append(copies)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return store(self, copies)
-
     monkeypatch.setattr("cloudq.queues.letters.redriving.PAGE", 1)
-    monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
+    interrupt_storing(monkeypatch, 2)
     result = cli("dlq", "redrive", "emails", "--where", "id!=x")
     assert (130, 1) == (result.code, stats(folder).ready)
     assert "interrupted: 1 were sent" in result.err
@@ -250,16 +242,8 @@ def test_an_interruption_says_how_to_go_on(cli, folder, three, bury, make_body, 
 @pytest.mark.parametrize("verb", [("redrive",), ("edit", "--set", "user_id=9", "--vouch")])
 def test_what_goes_on_does_so_at_the_same_place_and_pace(cli, folder, monkeypatch, verb):
     """With all that was said of where and how, and for as many as are left."""
-    store, calls = CloudQueue.store_copies, []
-
-    def interrupted(self, copies):
-        calls.append(copies)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return store(self, copies)
-
     monkeypatch.setattr("cloudq.queues.letters.redriving.PAGE", 1)
-    monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
+    interrupt_storing(monkeypatch, 2)
     how = ["--rate", "1000/s", "--backend", folder.url]
     result = cli("dlq", verb[0], "emails", *verb[1:], "--where", "task=shop.*", "--limit", "2", *how)
     assert (130, 1) == (result.code, stats(folder).ready)

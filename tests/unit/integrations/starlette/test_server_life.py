@@ -162,8 +162,8 @@ def test_a_backend_that_pushes_has_no_worker() -> None:
         pass
 
 
-def test_what_takes_pushes_is_opened_and_closed_with_the_server() -> None:
-    """A mounted application hears nothing of the server's start and end by itself."""
+def greeting() -> tuple[App, FastAPI, list[str]]:
+    """An app that notes its start, its end and whom it greets, and a server that takes its pushes below `/tasks`."""
     app = App(URL)
     events: list[str] = []
     app.on_start(lambda: events.append("start"))
@@ -176,6 +176,12 @@ def test_what_takes_pushes_is_opened_and_closed_with_the_server() -> None:
     pushed = asgi(app, PushSettings(insecure_no_auth=True))
     web = FastAPI(lifespan=lifespan(app, push=pushed))
     web.mount("/tasks", pushed)
+    return app, web, events
+
+
+def test_what_takes_pushes_is_opened_and_closed_with_the_server() -> None:
+    """A mounted application hears nothing of the server's start and end by itself."""
+    app, web, events = greeting()
     headers, body = push("greet", {"name": "ada"})
     with app.using(PushedDriver()), TestClient(web, client=("127.0.0.1", 5)) as client:
         assert ["start"] == events
@@ -185,18 +191,7 @@ def test_what_takes_pushes_is_opened_and_closed_with_the_server() -> None:
 
 def test_each_start_of_the_server_takes_pushes() -> None:
     """Also after an end: a suite of tests enters a client in each of them."""
-    app = App(URL)
-    events: list[str] = []
-    app.on_start(lambda: events.append("start"))
-    app.on_stop(lambda: events.append("stop"))
-
-    @app.task("greet")
-    def greet(name: str) -> None:
-        events.append(name)
-
-    pushed = asgi(app, PushSettings(insecure_no_auth=True))
-    web = FastAPI(lifespan=lifespan(app, push=pushed))
-    web.mount("/tasks", pushed)
+    app, web, events = greeting()
     for name in ("ada", "bob"):
         headers, body = push("greet", {"name": name}, id=name)
         with app.using(PushedDriver()), TestClient(web, client=("127.0.0.1", 5)) as client:

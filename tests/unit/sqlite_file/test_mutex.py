@@ -171,6 +171,22 @@ def test_a_second_exception_amid_the_clean_up_leaves_no_lock(bench, calls, kind)
     bench.send(driver, "last")
 
 
+def test_what_was_handled_when_an_exception_struck_is_handled_no_longer():
+    """Else whatever later tests of the process raise would come "during handling" of it (CPython 3.11 to 3.13)."""
+
+    def handle():
+        try:
+            raise ValueError
+        except ValueError:
+            return 1
+
+    number = 1
+    while can_strike(lambda: handle, number):
+        assert (number, None) == (number, sys.exc_info()[1])
+        number += 1
+    assert number > 5
+
+
 def test_an_exception_amid_a_transaction_undoes_it(bench, driver, sibling):
     """Struck before its commit, a call changed nothing; the traceback that is kept changes nothing about that."""
 

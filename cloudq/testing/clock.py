@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from threading import Condition, local
+from threading import Condition, RLock, local
 from uuid import uuid4
 
 from cloudq.core.clock import later
+from cloudq.core.shield import shielded
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # A wait that nobody ends would hang the test-suite: after this much real time it is an error instead.
@@ -19,6 +20,8 @@ class FakeClock:
 
     It can do what real clocks do: be set (`step`: only the wall clock moves) and be suspended with its machine
     (`suspend`: time passes, and nobody who waits notices).
+
+    A task may move it: a time limit that strikes just then is raised once all who wait are woken.
 
     A thread that looks at `elapsed`, is held up by a busy machine while time is moved on, and waits only then would
     wait for a moment that has passed: a wait ends at once if time was moved on since its thread's last look.
@@ -40,8 +43,11 @@ class FakeClock:
         self._patience = patience
         self.boot = uuid4().hex
         """What `elapsed` counts from: drivers that store it compare it with that of the same clock only."""
-        self._changed = Condition()
-        # All below is guarded by that condition's lock.
+        # Taken by itself, in a single step: a Condition's `__enter__` is Python code, and a task's time limit could
+        # strike in it, with the lock taken.
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        # All below is guarded by that lock.
         self._now = start.astimezone(UTC)
         self._elapsed = timedelta(0)
         self._awake = timedelta(0)  # what waits are measured by
@@ -50,18 +56,18 @@ class FakeClock:
 
     def now(self) -> datetime:
         """The fake time, aware, in UTC."""
-        with self._changed:
+        with self._lock:
             return self._now
 
     def elapsed(self) -> timedelta:
         """The fake time since the clock was made; `step` doesn't move it."""
-        with self._changed:
+        with self._lock:
             self._looked.at = self._awake
             return self._elapsed
 
     def step(self, delta: timedelta) -> None:
         """Sets the wall clock, forwards or backwards. No time passes, and nobody is woken."""
-        with self._changed:
+        with self._lock:
             self._now = later(self._now, delta)
 
     def suspend(self, delta: timedelta) -> None:
@@ -72,10 +78,11 @@ class FakeClock:
         """
         if delta < timedelta(0):
             raise ValueError(f"delta is {delta}: time doesn't run backwards")
-        with self._changed:
+        with self._lock:
             self._now = later(self._now, delta)
             self._elapsed += delta
 
+    @shielded
     def advance(self, delta: timedelta) -> None:
         """Moves the time on and wakes everybody who waits; those whose time hasn't come wait again.
 
@@ -84,7 +91,7 @@ class FakeClock:
         """
         if delta < timedelta(0):
             raise ValueError(f"delta is {delta}: time doesn't run backwards")
-        with self._changed:
+        with self._lock:
             self._now = later(self._now, delta)
             self._elapsed += delta
             self._awake += delta
@@ -108,7 +115,7 @@ class FakeClock:
         # The caller holds the condition's lock until it waits, so an `advance` from here on can't be missed:
         #   waiter   lock(condition)  register ──────────── wait (unlocks) ──▶ woken
         #   advance            move the time, find it ─ lock(condition) blocks ─ notify
-        with self._changed:
+        with self._lock:
             deadline = None if timeout is None else self._awake + timeout
             over = deadline is not None and deadline <= self._awake
             moved = deadline is not None and getattr(self._looked, "at", self._awake) < self._awake
@@ -122,7 +129,7 @@ class FakeClock:
         try:
             woken = condition.wait(self._patience.total_seconds())
         finally:
-            with self._changed:
+            with self._lock:
                 self._waited_on[condition] -= 1
                 if not self._waited_on[condition]:
                     del self._waited_on[condition]
@@ -138,7 +145,7 @@ class FakeClock:
     @property
     def waiting(self) -> int:
         """How many threads wait for this clock now."""
-        with self._changed:
+        with self._lock:
             return self._waited_on.total()
 
     def until_waiting(self, count: int = 1) -> None:
@@ -147,6 +154,6 @@ class FakeClock:
         Raises:
             TimeoutError: That didn't happen within the clock's patience (real time).
         """
-        with self._changed:
+        with self._lock:
             if not self._changed.wait_for(lambda: self._waited_on.total() >= count, self._patience.total_seconds()):
                 raise TimeoutError(f"{self._waited_on.total()} threads wait for the clock, not {count}")

@@ -9,7 +9,11 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from cloudq.core.clock import Clock
+from cloudq.core.shield import interrupter
+from cloudq.errors import TimeLimitExceeded
+from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.testing.clock import START, FakeClock
+from tests.unit.worker.fakes import until
 
 MINUTE = timedelta(minutes=1)
 
@@ -190,6 +194,33 @@ def test_every_waiter_is_woken(pool: ThreadPoolExecutor) -> None:
     clock.advance(MINUTE)
     assert [waiting.result(60) for waiting in waits] == [False, False, False]
     assert clock.waiting == 0
+
+
+def test_a_time_limit_that_strikes_as_its_task_moves_the_time_lets_it_wake_all(pool: ThreadPoolExecutor) -> None:
+    """It is raised behind that. In between, it could leave the lock taken of one that waits, which then waits on."""
+    clock, told, waiters = FakeClock(), threading.Event(), []
+    limits = ThreadTimeLimits(clock)
+
+    class StruckWhileItTells(threading.Condition):
+        def notify_all(self) -> None:
+            guard = interrupter()
+            until(lambda: guard.fired)  # type: ignore[union-attr]  # of its class
+            for _ in range(1_000):  # it would arrive in one of these steps
+                pass
+            super().notify_all()
+            told.set()
+
+    def task() -> None:
+        clock.until_waiting()  # for its limit
+        waiters.append(pool.submit(wait, clock, StruckWhileItTells(), MINUTE))
+        clock.until_waiting(2)
+        clock.advance(MINUTE)
+
+    with pytest.raises(TimeLimitExceeded), limits(MINUTE):
+        task()
+    assert told.is_set()
+    assert [waiter.result(20) for waiter in waiters] == [False]
+    limits.close()
 
 
 @pytest.mark.parametrize("timeout", [timedelta(0), -MINUTE])

@@ -54,7 +54,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         copy: The backend's own name of this copy, the same each time it is handed over; `None` where it has none.
         lease: The right to work on it.
         group: The ordering key in force, or `None` on an unordered queue.
-        known_ends: How many of the handings-over before ended in a failure that the driver itself noted.
+        known_ends: How many of the handings-over before ended in a failure that the driver itself noted, or were given
+            back uncounted: none of them killed its worker.
         first_received_at: When this copy was first handed over, where the backend says.
         stored_at: When this copy was stored, by the service's clock, where the service says.
         failure: The latest failure, where the backend keeps it beside the message.
@@ -101,6 +102,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         stored_at: datetime | None = None,
         failure: Failure | None = None,
         failure_kept: bool = False,
+        given_back: int = 0,
         raw: object = None,
         foreign: Mapping[str, Any] | None = None,
     ) -> Delivery:
@@ -119,6 +121,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             stored_at: When this copy was stored, by the service's clock.
             failure: What is stored beside the body.
             failure_kept: Whether the driver itself put it there (`Capabilities.keeps_failures`).
+            given_back: Of `deliveries`, how many were given back uncounted.
             raw: The native object.
             foreign: What other programs set beside the body.
         """
@@ -128,9 +131,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             message = wire.decode(body, lease.queue)
         except UndecodableError as error:
             undecodable = error.message
-        known_ends = 0
+        known_ends = given_back
         if failure_kept and failure is not None and message is not None and failure.generation == message.generation:
-            known_ends = min(failure.deliveries, deliveries - 1)
+            known_ends = failure.deliveries
+            if given_back:  # and how many of them since that failure
+                before = failure.deliveries - (failure.attempts - message.attempt_base)
+                known_ends += max(0, given_back - max(0, before))
+        known_ends = min(known_ends, deliveries - 1)
         # With one keyword argument more the call would take four times as long: see `wire.encode`.
         delivery = cls(
             queue=lease.queue,

@@ -203,6 +203,7 @@ class Shelf:
             first_received_at=entry.first_received_at,
             failure=entry.failure,
             failure_kept=kept,
+            given_back=entry.deliveries - entry.runs if exact else 0,
         )
 
     def held(self, receipt: object, now: timedelta) -> Entry | None:

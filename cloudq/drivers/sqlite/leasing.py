@@ -204,6 +204,7 @@ def deliveries(
                 first_received_at=from_micros(first_received_at),
                 failure=kept_failure(failure),
                 failure_kept=True,
+                given_back=number - runs,
                 raw=seq,
             )
         )

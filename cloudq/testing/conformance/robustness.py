@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.driver import Release
-from cloudq.core.outcome import ACKED, DeadLettered, Retried, Snoozed
+from cloudq.core.outcome import ACKED, DeadLettered, Retried, Snoozed, Why
 from cloudq.testing.conformance.bench import TASK, Bench
 from cloudq.testing.conformance.harness import ZERO
 
@@ -113,6 +113,21 @@ class Robustness:
         kept = replace(forged, deliveries=delivery.deliveries)
         assert bench.settle(delivery, Release(counted=True, failure=kept)) is None
         assert bench.one().known_ends == 1
+
+    def test_what_was_never_started_is_no_poison(self, bench: Bench) -> None:
+        """A worker gives back what waits for a limit, or for a slot, however often: none of that killed a worker."""
+        bench.send()
+        snoozed = Snoozed(delay=bench.unit, why=Why.UNSTARTED, reason="not started here")
+        uncounted = bench.capabilities.attempt_exact
+        for _ in range(3):
+            carried = bench.carry_out(bench.one(), snoozed)
+            assert carried.error is None
+            uncounted = uncounted or bool(carried.plan.copies)
+            bench.advance(bench.unit + bench.grain)
+        again = bench.one()
+        if uncounted:
+            assert (again.attempt, again.deliveries - again.known_ends) == (1, 1)
+        bench.ack(again)
 
     def test_an_event_made_by_hand_is_a_message(self, bench: Bench) -> None:
         """A minimal CloudEvent, as a shell script would write it, is decoded and run."""

@@ -68,7 +68,37 @@ def test_known_ends_are_what_the_driver_itself_noted(kept: bool, generation: int
     """Of this copy, and no more than were handed over before; what a sender may have written says nothing."""
     failure = Failure(reason="before", deliveries=count, generation=generation)
     made = Delivery.of(
-        wire.encode(MESSAGE), native_id="n-1", runs=1, deliveries=5, lease=LEASE, failure=failure, failure_kept=kept
+        wire.encode(MESSAGE), native_id="n-1", runs=5, deliveries=5, lease=LEASE, failure=failure, failure_kept=kept
+    )
+    assert known == made.known_ends
+
+
+@pytest.mark.parametrize(
+    ("runs", "failed_at", "known"),
+    [
+        (1, None, 9),  # given back nine times
+        (4, None, 6),  # and three times its worker died
+        (4, (3, 5), 9),  # two were given back before its third run failed, and four since
+        (6, (3, 5), 7),  # and two times its worker died since
+        (1, (99, 5), 9),
+        (1, (0, 99), 9),
+    ],
+)
+def test_what_was_given_back_uncounted_ended(runs: int, failed_at: tuple[int, int] | None, known: int) -> None:
+    """Of ten handings-over: before the latest failure all ended, since then those that were given back."""
+    failure = None
+    if failed_at is not None:
+        attempts, deliveries = failed_at
+        failure = Failure(reason="before", attempts=MESSAGE.attempt_base + attempts, deliveries=deliveries)
+    made = Delivery.of(
+        wire.encode(MESSAGE),
+        native_id="n-1",
+        runs=runs,
+        deliveries=10,
+        lease=LEASE,
+        failure=failure,
+        failure_kept=True,
+        given_back=10 - runs,
     )
     assert known == made.known_ends
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Capabilities
+from cloudq.core.driver import Capabilities, Final, PullDriver, Release
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
+from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.errors import BackendUnavailable, ConfigurationError, PermissionDenied, QueueNotFound
 from cloudq.tasks.context import Context
 from cloudq.testing import FakeClock, profiles
@@ -607,6 +609,26 @@ def test_retries_and_dead_letters_on_any_backend(profile: Callable[[str], Capabi
     assert reasons[2].startswith("unknown task 'unheard-of'")
     assert 0 == left
     assert (2, 3) == (worker.snapshot().retried, worker.snapshot().dead_lettered)
+
+
+@pytest.mark.parametrize("make", [lambda _: MemoryDriver(), SQLiteDriver], ids=["memory", "sqlite"])
+def test_what_was_given_back_a_hundred_times_runs(make: Callable[[Path], PullDriver], tmp_path: Path) -> None:
+    """It waited for a limit, say, and killed no worker: it isn't dead-lettered as if its workers had died."""
+    app = App("memory://", retry=AT_ONCE)
+    attempts: list[int] = []
+
+    @app.task("limited")
+    def limited(context: Context) -> None:
+        attempts.append(context.attempt)
+
+    with closing(make(tmp_path / "q.db")) as driver, app.using(driver):
+        limited.send()
+        for _ in range(100):
+            [delivery] = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(minutes=1))
+            [result] = driver.settle([Final(lease=delivery.lease, step=Release(counted=False))])
+            assert result.error is None
+        burst(app)
+    assert [1] == attempts
 
 
 def test_a_copy_that_cant_be_stored_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:

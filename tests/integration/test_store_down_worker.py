@@ -174,7 +174,8 @@ def test_a_slow_store_is_no_outage(bench: Bench) -> None:
     """Each run takes that much longer; nothing waits."""
     bench.send()
     bench.store.trouble = slow(bench.clock)
-    # One at a time: each call moves the one clock, and thirty of others' within one would be a minute of that.
+    # One at a time: each call of the store moves the clock of all by 2 s. Thirty calls of other threads within a claim
+    # would make it a minute long, which is CLAIM_LIMIT, and the store would be taken to be down.
     with running(bench.app, queues={bench.queue: 1}, concurrency=1, lease=timedelta(minutes=10)) as worker:
         until(lambda: len(bench.ran) >= MESSAGES, within=60)
         bench.settle_down(worker)

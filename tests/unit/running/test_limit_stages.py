@@ -60,7 +60,6 @@ class Passing:
             monkeypatch.setattr(alarm_time_limit, "time", now)
             self.limits = AlarmTimeLimit()
 
-    @shielded  # raised in the clock's own code the error might leave a lock taken
     def pass_time(self, span: timedelta = MINUTE) -> None:
         if isinstance(self.limits, ThreadTimeLimits):
             self._clock.until_waiting()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,6 @@ from cloudq.core.shield import interrupter
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.testing.clock import START, FakeClock
-from tests.unit.worker.fakes import until
 
 MINUTE = timedelta(minutes=1)
 
@@ -197,30 +197,42 @@ def test_every_waiter_is_woken(pool: ThreadPoolExecutor) -> None:
 
 
 def test_a_time_limit_that_strikes_as_its_task_moves_the_time_lets_it_wake_all(pool: ThreadPoolExecutor) -> None:
-    """It is raised behind that. In between, it could leave the lock taken of one that waits, which then waits on."""
+    """The error comes once all are woken. In between, some would not be, or would wait for a lock that nobody frees."""
     clock, told, waiters = FakeClock(), threading.Event(), []
     limits = ThreadTimeLimits(clock)
 
     class StruckWhileItTells(threading.Condition):
         def notify_all(self) -> None:
-            guard = interrupter()
-            until(lambda: guard.fired)  # type: ignore[union-attr]  # of its class
+            guard: Any = interrupter()
+            with limits.lock:
+                guard.fire()
             for _ in range(1_000):  # it would arrive in one of these steps
                 pass
             super().notify_all()
             told.set()
 
     def task() -> None:
-        clock.until_waiting()  # for its limit
         waiters.append(pool.submit(wait, clock, StruckWhileItTells(), MINUTE))
-        clock.until_waiting(2)
+        clock.until_waiting(2)  # one of them is the thread that looks after time limits
         clock.advance(MINUTE)
 
-    with pytest.raises(TimeLimitExceeded), limits(MINUTE):
-        task()
+    try:
+        with pytest.raises(TimeLimitExceeded), limits(60 * MINUTE):
+            task()
+    finally:
+        limits.close()
     assert told.is_set()
-    assert [waiter.result(20) for waiter in waiters] == [False]
-    limits.close()
+    assert [waiter.result(60) for waiter in waiters] == [False]
+
+
+def test_no_condition_s_own_code_runs_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time limit could strike in that, with the lock taken: the lock is taken by itself, in a single step."""
+    clock = FakeClock()
+    monkeypatch.setattr(threading.Condition, "__enter__", lambda _: pytest.fail("a Condition was entered"))
+    clock.step(MINUTE)
+    clock.suspend(MINUTE)
+    clock.advance(MINUTE)
+    assert (START + 3 * MINUTE, 2 * MINUTE, 0) == (clock.now(), clock.elapsed(), clock.waiting)
 
 
 @pytest.mark.parametrize("timeout", [timedelta(0), -MINUTE])

@@ -13,7 +13,6 @@ import pytest
 
 from cloudq import App, Context, DeadLetter, Depends, Retry, RetryPolicy
 from cloudq.core.outcome import Acked, DeadLettered, Retried
-from cloudq.core.shield import shielded
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.tasks.context import current
@@ -143,7 +142,6 @@ def test_a_time_limit_in_a_thread_closes_them() -> None:
     clock = FakeClock()
     limits = ThreadTimeLimits(clock)
 
-    @shielded  # raised in the clock's own code the error might leave a lock taken
     def pass_time() -> None:
         clock.until_waiting()
         clock.advance(SOON)

@@ -72,6 +72,7 @@ class Mail:
             deliveries=self.deliveries,
             lease=Lease(queue=self._stored.queue, receipt=None, ends=ends, expires_at=later(clock.now(), LEASE)),
             group=self._stored.ordering_key,
+            given_back=self.deliveries - self.counted,
         )
 
 

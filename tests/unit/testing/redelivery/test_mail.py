@@ -54,6 +54,17 @@ def test_each_delivery_counts(app):
     assert app.clock.elapsed() + LEASE == first.lease.ends
 
 
+def test_what_only_waited_killed_no_worker(app):
+    """However often: of its deliveries those without a known end are what makes it poison."""
+    app.send("a")
+    [mail] = Mails(memory_of(app))
+    for _ in range(50):
+        mail.deliver(app.clock)
+        mail.counted -= 1
+    last = mail.deliver(app.clock)
+    assert (1, 51, 50) == (last.attempt, last.deliveries, last.known_ends)
+
+
 def test_an_ordered_queue_delivers_a_key_in_order(app):
     """The next one once the one before is done; the one before not again after that."""
     for key in ("k", "k", "other"):

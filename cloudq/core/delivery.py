@@ -121,7 +121,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             stored_at: When this copy was stored, by the service's clock.
             failure: What is stored beside the body.
             failure_kept: Whether the driver itself put it there (`Capabilities.keeps_failures`).
-            given_back: Of `deliveries`, how many were given back uncounted.
+            given_back: Of `deliveries`, how many were given back uncounted: those that aren't among the `runs`. 0 where
+                the backend can't tell.
             raw: The native object.
             foreign: What other programs set beside the body.
         """
@@ -131,11 +132,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             message = wire.decode(body, lease.queue)
         except UndecodableError as error:
             undecodable = error.message
-        known_ends = given_back
+        known_ends = max(0, given_back)
         if failure_kept and failure is not None and message is not None and failure.generation == message.generation:
             known_ends = failure.deliveries
-            if given_back:  # and how many of them since that failure
-                before = failure.deliveries - (failure.attempts - message.attempt_base)
+            if (
+                given_back > 0
+            ):  # and those of them that came since that failure, which may be a wait that was given back
+                before = failure.deliveries - (failure.attempts - message.attempt_base) + failure.is_wait
                 known_ends += max(0, given_back - max(0, before))
         known_ends = min(known_ends, deliveries - 1)
         # With one keyword argument more the call would take four times as long: see `wire.encode`.

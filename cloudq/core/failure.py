@@ -82,6 +82,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             traceback=_traceback_end(error),
         )
 
+    @property
+    def is_wait(self) -> bool:
+        """Whether it tells of a message that has done nothing but wait, and so was given back uncounted."""
+        return self.waiting_since is not None or self.unknown_since is not None
+
     def redacted(self) -> Failure:
         """The same without the secrets in its texts, a middleware's own included."""
         message, end = self.error_message, self.traceback

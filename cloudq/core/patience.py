@@ -91,12 +91,14 @@ class Patience:
             )
             self._waits[copy] = wait
         deliveries = max(1, delivery.deliveries - wait.deliveries_back)
+        # Of those that were taken off, the ones that used no attempt: the driver itself said so of them.
+        said = max(0, wait.deliveries_back - wait.attempts_back)
         kept = delivery.failure
         return replace(
             delivery,
             attempt=max(1, delivery.attempt - wait.attempts_back),
             deliveries=deliveries,
-            known_ends=min(delivery.known_ends, deliveries - 1),
+            known_ends=min(max(0, delivery.known_ends - said), deliveries - 1),
             failure=wait.failure if kept is None or _says_nothing(kept) else kept,
         )
 

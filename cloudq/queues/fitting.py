@@ -62,7 +62,7 @@ def _may_go_without(item: Outgoing, capabilities: Capabilities) -> bool:
     failure = item.failure
     if failure is None or is_dead_letter_queue(item.queue):
         return True
-    if failure.waiting_since is not None or failure.unknown_since is not None:
+    if failure.is_wait:
         return False  # its patience would begin anew with each copy
     # The name of a copy whose body can't say its generation is made of that in its details (semantics 1).
     return item.native_id is not None or capabilities.deduplication is None

@@ -14,7 +14,8 @@ from cloudq.worker.prefetch import StartRate
 
 # A delivery that has waited for this long while its queue started nothing is handed back: another worker may be free.
 PATIENCE: Final = timedelta(seconds=10)
-# Handing back uses up one of the deliveries that a policy allows (semantics 8), so it is done a few times only.
+# Where the backend counts it, handing back uses up one of the deliveries that a policy allows (semantics 8): so it is
+# done a few times only.
 HANDED_OVER_ENOUGH: Final = 5
 ONE_FOR_ALL: Final = Reach()
 
@@ -76,8 +77,10 @@ class WaitingQueue:
 
 
 def _is_stale(one: Arrived, before: timedelta) -> bool:
+    delivery = one.held.delivery
     # What was on hold was held so that it isn't counted, which giving it back would be.
-    return one.since < before and one.held.delivery.deliveries < HANDED_OVER_ENOUGH and one.held.stretch is None
+    few = delivery.deliveries - delivery.known_ends < HANDED_OVER_ENOUGH
+    return one.since < before and few and one.held.stretch is None
 
 
 def wanted(

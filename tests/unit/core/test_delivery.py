@@ -103,6 +103,23 @@ def test_what_was_given_back_uncounted_ended(runs: int, failed_at: tuple[int, in
     assert known == made.known_ends
 
 
+@pytest.mark.parametrize("since", ["waiting_since", "unknown_since"])
+def test_a_wait_that_is_kept_beside_a_message_counts_once(since: str) -> None:
+    """It is itself one that was given back: a worker that died since isn't taken for another."""
+    failure = Failure(reason="waits", attempts=MESSAGE.attempt_base + 1, deliveries=1, **{since: NOW})  # type: ignore[arg-type]  # either
+    made = Delivery.of(
+        wire.encode(MESSAGE),
+        native_id="n-1",
+        runs=2,
+        deliveries=3,
+        lease=LEASE,
+        failure=failure,
+        failure_kept=True,
+        given_back=1,
+    )
+    assert made.known_ends == 1
+
+
 def test_what_has_no_failure_is_believed_as_it_is() -> None:
     """As nearly all are."""
     made = Delivery.of(wire.encode(MESSAGE), native_id="n-1", runs=1, deliveries=1, lease=LEASE)

@@ -78,6 +78,13 @@ def test_where_no_failure_is_kept_the_deliveries_are_counted():
     assert delays[-1] <= LONGEST_WAIT
 
 
+def test_what_was_given_back_uncounted_is_no_wait_for_the_payload():
+    """It waited for something else, before anybody looked for its payload."""
+    often = replace(delivery(deliveries=40), known_ends=39)
+    outcome = not_loaded(often, PayloadUnavailable("down"), NOW)
+    assert outcome.delay <= SHORTEST_WAIT
+
+
 def test_only_waiting_in_a_row_counts_as_waiting():
     """A task that has failed for days may wait for a day more."""
     old = Failure(reason="", error_type="ValueError", first_at=NOW - 3 * PATIENCE)

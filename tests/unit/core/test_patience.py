@@ -120,6 +120,19 @@ def test_snoozes_that_a_backend_counts_as_attempts_are_none() -> None:
     assert (again.attempt, again.deliveries) == (2, 2)
 
 
+def test_waits_that_the_driver_says_itself_are_not_taken_off_twice() -> None:
+    """A message has waited thirty times; three of its workers died since, and these, with the present one, are left."""
+    patience = Patience(PATIENCE, FakeClock(NOW))
+    for number in range(1, 31):
+        delivery = replace(delivered(number), attempt=1, known_ends=number - 1)
+        seen = patience.recall(delivery)
+        assert (seen.attempt, seen.deliveries, seen.known_ends) == (1, 1, 0)
+        patience.bounded(seen, snoozed(), delivery)
+    for died in range(4):
+        seen = patience.recall(replace(delivered(31 + died), attempt=1 + died, known_ends=30))
+        assert (seen.attempt, seen.deliveries - seen.known_ends) == (1 + died, 1 + died)
+
+
 def test_an_attempt_that_a_backend_takes_back_is_not_taken_back_twice() -> None:
     """Where releases can be uncounted, nothing is to be set right."""
     patience = Patience(PATIENCE, FakeClock(NOW))

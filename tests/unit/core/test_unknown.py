@@ -137,6 +137,12 @@ def test_where_nothing_is_kept_the_deliveries_say_how_long_it_has_waited() -> No
     assert 8 * SHORTEST_AWAY <= went_back(Rules()(delivered(4))).delay <= 1.25 * 8 * SHORTEST_AWAY
 
 
+def test_what_it_was_given_back_for_before_is_no_wait_for_its_task() -> None:
+    """It waited for a limit, say, where its task was known; so it begins with 5 s."""
+    delivery = replace(delivered(40), known_ends=39)
+    assert SHORTEST_AWAY <= went_back(Rules()(delivery)).delay <= 1.25 * SHORTEST_AWAY
+
+
 def test_what_somebody_ran_meanwhile_begins_anew() -> None:
     """Whoever knows it retries it: that it was unknown here an hour ago says nothing."""
     rules = Rules()

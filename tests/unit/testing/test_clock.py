@@ -227,8 +227,14 @@ def test_a_time_limit_that_strikes_as_its_task_moves_the_time_lets_it_wake_all(p
 
 def test_no_condition_s_own_code_runs_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A time limit could strike in that, with the lock taken: the lock is taken by itself, in a single step."""
-    clock = FakeClock()
-    monkeypatch.setattr(threading.Condition, "__enter__", lambda _: pytest.fail("a Condition was entered"))
+    clock, me, enter = FakeClock(), threading.get_ident(), threading.Condition.__enter__
+
+    def fail_here(condition: threading.Condition) -> bool:
+        if threading.get_ident() == me:
+            pytest.fail("a Condition was entered")
+        return enter(condition)
+
+    monkeypatch.setattr(threading.Condition, "__enter__", fail_here)
     clock.step(MINUTE)
     clock.suspend(MINUTE)
     clock.advance(MINUTE)

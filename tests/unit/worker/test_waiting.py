@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
@@ -61,6 +62,15 @@ def test_what_has_waited_for_too_long_is_stale(clock: FakeClock) -> None:
     clock.advance(MOMENT)
     assert early == own.take_stale(clock.elapsed())
     assert often + late == [one.held for one in own.waiting]
+
+
+def test_what_was_given_back_uncounted_may_be_given_back_again(clock: FakeClock) -> None:
+    """However often: it uses up none of the deliveries that a policy allows, and others may be free."""
+    own = queue()
+    [one] = arrive(own, clock, 1, deliveries=50)
+    one.delivery = replace(one.delivery, known_ends=49)
+    clock.advance(PATIENCE + MOMENT)
+    assert [one] == own.take_stale(clock.elapsed())
 
 
 def test_what_is_taken_back_waits_before_what_has_only_arrived(clock: FakeClock) -> None:

@@ -135,9 +135,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         known_ends = max(0, given_back)
         if failure_kept and failure is not None and message is not None and failure.generation == message.generation:
             known_ends = failure.deliveries
-            if (
-                given_back > 0
-            ):  # and those of them that came since that failure, which may be a wait that was given back
+            if given_back > 0:
+                # And those that came since that failure, which may itself be a wait that was given back.
                 before = failure.deliveries - (failure.attempts - message.attempt_base) + failure.is_wait
                 known_ends += max(0, given_back - max(0, before))
         known_ends = min(known_ends, deliveries - 1)

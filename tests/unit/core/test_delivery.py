@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import FunctionType
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease, believed
@@ -106,7 +107,7 @@ def test_what_was_given_back_uncounted_ended(runs: int, failed_at: tuple[int, in
 @pytest.mark.parametrize("since", ["waiting_since", "unknown_since"])
 def test_a_wait_that_is_kept_beside_a_message_counts_once(since: str) -> None:
     """It is itself one that was given back: a worker that died since isn't taken for another."""
-    failure = Failure(reason="waits", attempts=MESSAGE.attempt_base + 1, deliveries=1, **{since: NOW})  # type: ignore[arg-type]  # either
+    failure = replace(Failure(reason="waits", attempts=MESSAGE.attempt_base + 1, deliveries=1), **{since: NOW})
     made = Delivery.of(
         wire.encode(MESSAGE),
         native_id="n-1",

@@ -78,8 +78,8 @@ TABLE: Final[Mapping[Place, Mapping[Why, Waits]]] = {
     Place.WORKER_KEPT: dict.fromkeys(Why, _RELEASE) | {Why.STORE_DOWN: _RELEASE_STOPS},
     # A copy that is due later is no more than a send and a deletion, which a claim's rare wait is worth.
     Place.WORKER_COUNTED: dict.fromkeys(Why, _COPY) | {Why.STORE_DOWN: _HOLD_STOPS},
-    # For somebody who knows the task, or is free, it has to go back, which is counted. The process remembers that of what
-    # its processor snoozed.
+    # For somebody who knows the task, or is free, it has to go back, which is counted. Of what the processor snoozed,
+    # its process remembers that.
     Place.WORKER_COUNTED_ORDER: dict.fromkeys(Why, _HOLD)
     | {Why.STORE_DOWN: _HOLD_STOPS, Why.UNKNOWN_TASK: _RELEASE, Why.UNSTARTED: _RELEASE, Why.NOT_DUE: _RELEASE},
     Place.PUSH: _EACH,

@@ -82,6 +82,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     foreign: Mapping[str, Any] | None = None
     fairness_key: str | None = None
 
+    @property
+    def without_end(self) -> int:
+        """How many of its handings-over, the present one included, ended in no way that is known."""
+        return self.deliveries - self.known_ends
+
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""
         task = self.message.task if self.message else None

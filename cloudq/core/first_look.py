@@ -80,7 +80,7 @@ class FirstLook(Generic[ContextT]):
         if self._strict_queues and handler is not None and delivery.queue not in handler.queues:
             return self._details.dead(delivery, not_of(handler, delivery.queue))
         policy = handler.retry_policy if handler else self._retry_policy
-        without_end = delivery.deliveries - delivery.known_ends
+        without_end = delivery.without_end
         most = max(policy.max_deliveries, self._least_deliveries)
         if without_end > most:
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"

@@ -49,8 +49,7 @@ def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
         error = PayloadUnavailable("not fetched in time")
     reason = f"payload: {words_of(error)}"
     # Beside a message that is released on an ordered queue of SQS no failure is kept; its deliveries are counted.
-    times = max(0, delivery.deliveries - delivery.known_ends - 1)
-    by_count = SHORTEST_WAIT * 2 ** min(times, _LATEST_DOUBLING)
+    by_count = SHORTEST_WAIT * 2 ** min(max(0, delivery.without_end - 1), _LATEST_DOUBLING)
     longest = min(LONGEST_WAIT, max((now - since) / 2, by_count))
     delay = longest * random.uniform(0.75, 1.0)  # noqa: S311 - so that not all come back at once
     waiting = error if isinstance(error, PayloadUnavailable) else _unavailable(error)

@@ -99,8 +99,7 @@ class UnknownTasks:
         self._tell(delivery.queue, named, reason)
         longest = (_GROWTH_AT_A_COST if without_end > 1 else _GROWTH) * waited
         if remembered is None and delivery.failure is None:
-            times = max(0, delivery.deliveries - delivery.known_ends - 1)
-            longest = SHORTEST_AWAY * 2 ** min(times, _LATEST_DOUBLING)
+            longest = SHORTEST_AWAY * 2 ** min(max(0, delivery.without_end - 1), _LATEST_DOUBLING)
         spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - so that not all come back at once
         # The longest are spread, too: else two messages that the wrong programs got would meet them again each time.
         least = _LEAST_AT_A_COST if without_end > 1 else _LEAST_OF_THE_LONGEST

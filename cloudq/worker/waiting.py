@@ -77,10 +77,8 @@ class WaitingQueue:
 
 
 def _is_stale(one: Arrived, before: timedelta) -> bool:
-    delivery = one.held.delivery
     # What was on hold was held so that it isn't counted, which giving it back would be.
-    few = delivery.deliveries - delivery.known_ends < HANDED_OVER_ENOUGH
-    return one.since < before and few and one.held.stretch is None
+    return one.since < before and one.held.delivery.without_end < HANDED_OVER_ENOUGH and one.held.stretch is None
 
 
 def wanted(

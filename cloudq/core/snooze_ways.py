@@ -14,6 +14,10 @@ from typing import Final, NamedTuple
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.outcome import Why
 
+# Another worker may be able to start what this one can't. But where the backend counts what is handed back, that uses
+# up one of the deliveries that a policy allows (semantics 8): so it is done a few times only.
+HANDED_OVER_ENOUGH: Final = 5
+
 
 class Place(Enum):
     """Where a delivery came in, as far as that decides how it can wait."""
@@ -60,16 +64,19 @@ class Waits(NamedTuple):
     Attributes:
         way: How the delivery waits.
         stops: Whether the worker asks its queue for nothing more meanwhile.
+        since: Of one that is held: from which handing-over without an end on. Before, it goes back to its queue.
     """
 
     way: Way
     stops: bool = False
+    since: int = 0
 
 
 _COPY, _RELEASE, _HOLD = Waits(Way.COPY), Waits(Way.RELEASE), Waits(Way.HOLD)
 _RELEASE_STOPS, _HOLD_STOPS = Waits(Way.RELEASE, stops=True), Waits(Way.HOLD, stops=True)
+_HOLD_IN_THE_END: Final = Waits(Way.HOLD, since=HANDED_OVER_ENOUGH)
 
-# What an edge can't start goes back at once: another one may be free.
+# What an edge can't start goes back at once: another one may be free. What has no event loop comes back later.
 _EACH: Final = dict.fromkeys(Why, _COPY) | {Why.UNSTARTED: _RELEASE}
 
 TABLE: Final[Mapping[Place, Mapping[Why, Waits]]] = {
@@ -78,13 +85,15 @@ TABLE: Final[Mapping[Place, Mapping[Why, Waits]]] = {
     Place.WORKER_KEPT: dict.fromkeys(Why, _RELEASE) | {Why.STORE_DOWN: _RELEASE_STOPS},
     # A copy that is due later is no more than a send and a deletion, which a claim's rare wait is worth.
     Place.WORKER_COUNTED: dict.fromkeys(Why, _COPY) | {Why.STORE_DOWN: _HOLD_STOPS},
-    # For somebody who knows the task, or is free, it has to go back, which is counted. Of what the processor snoozed,
-    # its process remembers that.
+    # For somebody who knows the task, is free or has an event loop it has to go back, which is counted. Of what the
+    # processor snoozed, its process remembers that.
     Place.WORKER_COUNTED_ORDER: dict.fromkeys(Why, _HOLD)
-    | {Why.STORE_DOWN: _HOLD_STOPS, Why.UNKNOWN_TASK: _RELEASE, Why.UNSTARTED: _RELEASE, Why.NOT_DUE: _RELEASE},
+    | {Why.STORE_DOWN: _HOLD_STOPS, Why.UNKNOWN_TASK: _RELEASE, Why.UNSTARTED: _RELEASE, Why.NOT_DUE: _RELEASE}
+    | {Why.NO_LOOP: _HOLD_IN_THE_END},
     Place.PUSH: _EACH,
     Place.LAMBDA: dict.fromkeys(Why, _COPY),
-    # Nobody can hold it longer than the function runs, nor stop the service: its process remembers what was counted.
+    # Nobody can hold it longer than the function runs, nor stop the service. Of what the processor snoozed, its process
+    # remembers what was counted.
     Place.LAMBDA_ORDER: dict.fromkeys(Why, _RELEASE),
     Place.FUNCTIONS: dict.fromkeys(Why, _COPY),
     Place.PUSH_ORDER: dict.fromkeys(Why, Waits(Way.REFUSED)),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from cloudq.core.failure import words_of
 from cloudq.core.outcome import Outcome, Snoozed, Why
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
@@ -66,12 +67,12 @@ class LazyLoop:
                 if is_ctrl_c(error):
                     raise
                 self.starved = True
-                reason = f"no event loop can be started: {error}"
+                reason = f"no event loop can be started: {words_of(error)}"
             else:
                 self.starved = False
                 return
         logger.error("%s", reason)
-        self._ended(held, Snoozed(delay=NO_LOOP_DELAY, why=Why.UNSTARTED, reason=reason), 0.0)
+        self._ended(held, Snoozed(delay=NO_LOOP_DELAY, why=Why.NO_LOOP, reason=reason), 0.0)
 
     def leave(self) -> None:
         """Ends the loop without waiting for what blocks it; the next task gets another."""

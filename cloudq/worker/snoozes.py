@@ -87,7 +87,7 @@ class Snoozes:
             self._stop(queue, outcome, self._watch)
             if waits.way is Way.RELEASE:
                 outcome = replace(outcome, delay=stopped_delay(outcome.delay, place))
-        if waits.way is not Way.HOLD:
+        if waits.way is not Way.HOLD or held.delivery.without_end < waits.since:
             return outcome
         # Since when it waits is to be known in whichever process runs it again; nothing is kept beside the message.
         held.delivery = replace(held.delivery, failure=outcome.failure or held.delivery.failure)

@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from cloudq.core.snooze_ways import HANDED_OVER_ENOUGH
 from cloudq.running.held import HeldLease
 from cloudq.worker.open_polls import OpenPolls, Reach
 from cloudq.worker.prefetch import StartRate
 
 # A delivery that has waited for this long while its queue started nothing is handed back: another worker may be free.
 PATIENCE: Final = timedelta(seconds=10)
-# Where the backend counts it, handing back uses up one of the deliveries that a policy allows (semantics 8): so it is
-# done a few times only.
-HANDED_OVER_ENOUGH: Final = 5
 ONE_FOR_ALL: Final = Reach()
 
 

@@ -16,7 +16,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message, is_ordered
 from cloudq.core.outcome import Snoozed, Why
 from cloudq.core.plan import plan
-from cloudq.core.snooze_ways import TABLE, Place, Way, stopped_delay, worker_place
+from cloudq.core.snooze_ways import TABLE, Place, Waits, Way, stopped_delay, worker_place
 from cloudq.core.steps import Ack, Release
 from cloudq.drivers.cloud_tasks import limits as cloud_tasks
 from cloudq.drivers.memory import MemoryDriver
@@ -117,12 +117,18 @@ def test_what_is_refused_is_refused_at_the_start() -> None:
         functions_handler(App("servicebus://example.servicebus.windows.net"), queue="q.fifo")
 
 
+def cell(waits: Waits) -> str:
+    """As the page says it."""
+    since = f" from the {waits.since}th time on" if waits.since else ""
+    return f"{waits.way.value}{' and stop' if waits.stops else ''}{since}"
+
+
 def test_the_page_says_what_the_table_says() -> None:
     """Row by row, reason by reason."""
     page = (Path(__file__).parents[3] / "docs/reference/waiting.md").read_text()
     assert f"| where it came in | {' | '.join(why.value for why in Why)} |" in page
     for place, row in TABLE.items():
-        cells = [f"{row[why].way.value}{' and stop' if row[why].stops else ''}" for why in Why]
+        cells = [cell(row[why]) for why in Why]
         assert f"| {' | '.join([place.value, *cells])} |" in page
     for why in Why:
         assert f"\n| {why.value} | " in page

@@ -17,7 +17,7 @@ from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.event_loop import EventLoop, LazyLoop
 from cloudq.running.held import HeldLease
-from tests.unit.worker.fakes import NoThreads, delivery
+from tests.unit.worker.fakes import NoText, NoThreads, delivery
 
 
 class Tasks:
@@ -165,7 +165,7 @@ def test_without_a_thread_an_async_task_comes_back(tasks: Tasks, monkeypatch: py
     lazy.run(held())
     outcome = tasks.outcome()
     assert isinstance(outcome, Snoozed)
-    assert outcome.why is Why.UNSTARTED
+    assert outcome.why is Why.NO_LOOP
     assert lazy.starved
     machine.exhausted = False
     lazy.run(held())
@@ -174,7 +174,7 @@ def test_without_a_thread_an_async_task_comes_back(tasks: Tasks, monkeypatch: py
     lazy.stop()
 
 
-@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, NoText])
 def test_a_policy_for_loops_that_raises_costs_no_thread(
     tasks: Tasks, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_policy_for_loops_that_raises_costs_no_thread(
     lazy.run(held())
     outcome = tasks.outcome()
     assert isinstance(outcome, Snoozed)
-    assert outcome.why is Why.UNSTARTED
+    assert outcome.why is Why.NO_LOOP
     lazy.stop()
 
 

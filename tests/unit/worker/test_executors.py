@@ -298,8 +298,9 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     executor.stop()
 
 
-def test_healthz_tells_that_no_event_loop_can_be_had(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as async tasks can't start, and no longer."""
+@pytest.fixture
+def exhausted(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """No event loop can be had until it is cleared; what waits for one asks every 10 ms."""
     exhausted = [True]
     start = threading.Thread.start
 
@@ -310,6 +311,11 @@ def test_healthz_tells_that_no_event_loop_can_be_had(app: App, monkeypatch: pyte
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     monkeypatch.setattr("cloudq.running.event_loop.NO_LOOP_DELAY", timedelta(milliseconds=10))
+    return exhausted
+
+
+def test_healthz_tells_that_no_event_loop_can_be_had(app: App, exhausted: list[bool]) -> None:
+    """As long as async tasks can't start, and no longer."""
 
     @app.task("anoop")
     async def anoop() -> None:
@@ -332,6 +338,25 @@ def test_healthz_tells_that_no_event_loop_can_be_had(app: App, monkeypatch: pyte
         exhausted.clear()
         until(lambda: status() == 200)
         until(lambda: worker.worker.snapshot().succeeded == 1)
+
+
+def test_what_waits_for_an_event_loop_is_no_poison_where_each_release_is_counted(exhausted: list[bool]) -> None:
+    """On a FIFO queue of Amazon SQS: it goes back four times, and is held then, and its key waits behind it."""
+    app, driver = App("memory://"), MemoryDriver(capabilities=profiles.sqs_like)
+    ran: list[tuple[int, int]] = []
+
+    @app.task("anoop", queue="q.fifo", ordering_key="k")
+    async def anoop(context: Context, number: int) -> None:
+        ran.append((number, context.attempt))
+
+    with app.using(driver):
+        anoop.send(1)
+        anoop.send(2)
+        with running(app, concurrency=2) as worker:
+            until(lambda: worker.worker.snapshot().snoozed >= 6)
+            exhausted.clear()
+            until(lambda: worker.worker.snapshot().succeeded == 2)
+    assert [(1, 5), (2, 1)] == ran
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

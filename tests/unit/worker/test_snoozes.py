@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.failure import Failure
@@ -123,6 +124,20 @@ def test_where_a_release_is_counted_a_delivery_is_held(why: Why, queue: str) -> 
     assert bench.latest.delivery.failure.waiting_since == bench.clock.now()
     [(delivery, outcome, seconds)] = bench.counted
     assert (delivery, outcome.why, seconds) == (bench.latest.delivery, why, 0.5)
+
+
+def test_what_has_no_event_loop_here_is_left_to_others_a_few_times_where_that_is_counted() -> None:
+    """Then it is held: the worker is ill, not the message, which would be taken for one that kills workers."""
+    bench = Bench()
+    outcome = Snoozed(delay=6 * SECOND, why=Why.NO_LOOP, reason="no thread")
+    left = []
+    for number in range(1, 8):
+        one = bench.started("q.fifo")
+        one.delivery = replace(one.delivery, deliveries=number)
+        left.append(bench.snoozes.take(one, outcome, 0.0))
+        bench.intake.end(one, succeeded=False)
+    assert [outcome] * 4 + [None] * 3 == left
+    assert bench.intake.in_hand().waiting == 3
 
 
 def test_where_a_release_is_not_counted_it_goes_back_as_the_queue_can() -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from cloudq.core.snooze_ways import HANDED_OVER_ENOUGH
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.open_polls import FRESH, Poll, Reach
 from cloudq.worker.waiting import (
-    HANDED_OVER_ENOUGH,
     ONE_FOR_ALL,
     PATIENCE,
     Arrived,

@@ -180,7 +180,7 @@ def _delay(outcome: Snoozed, waited: timedelta) -> timedelta:
 
 def _says_nothing(failure: Failure) -> bool:
     """Of waiting."""
-    return failure.waiting_since is None and failure.unknown_since is None and not failure.waited
+    return not failure.is_wait and not failure.waited
 
 
 def _copy(delivery: Delivery) -> _Copy:
